@@ -1,0 +1,171 @@
+"""From command sets and data sets to PDUs: the hot loop of sending."""
+
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from time import monotonic
+
+from dicom.dimse.errors import ConnectionLost, DimseError, TimedOut
+from dicom.dimse.pdu import IS_COMMAND, IS_LAST, P_DATA_TF, PDATA_HEADER
+from dicom.dimse.transport import IOV_MAX, Buffer, Stream
+
+_PIECE = 1 << 20  # read from a file at once, and handed to the kernel at once
+_PROGRESS = 1 << 16  # what a peer must take within the send deadline
+
+
+@dataclass(frozen=True, slots=True)
+class FileSlice:
+    """`size` bytes of an open file from `offset`; read with pread when they are sent, the file's position untouched."""
+
+    fd: int
+    offset: int
+    size: int
+
+
+class SourceFailed(DimseError):
+    """What should have been sent could not be read to its end."""
+
+
+Data = bytes | bytearray | memoryview | FileSlice | Iterable[bytes | bytearray | memoryview | FileSlice]
+
+
+class Writer:
+    """Sends whole messages. Several threads may send; one message never runs into another."""
+
+    def __init__(self, stream: Stream, *, peer_maximum_length: int, ours: int, timeout: float | None) -> None:
+        self._stream = stream
+        self._timeout = timeout
+        # PS3.8 D.1: the length counts the PDVs with their headers; 0 is unlimited. Fragments are of even length.
+        self._size = max(1, (min(peer_maximum_length or ours or _PIECE, _PIECE) - 6) & ~1)
+        self.lock = threading.RLock()
+        self.mid_message = self.mid_pdu = False
+        """Whether a message was begun and not finished: the association cannot go on after that. In the middle of a PDU
+        not even an A-ABORT can be said."""
+        self.given_up = False
+        """Set by another thread to end a send that waits."""
+        self._scratch = [memoryview(b""), memoryview(b"")]
+
+    def pdu(self, encoded: bytes) -> None:
+        with self.lock:
+            self._send([encoded])
+            self.mid_message = False
+
+    def message(self, context_id: int, command: bytes, data: Data | None = None) -> None:
+        """Command and a small data set leave in one write. Raises TimedOut, ConnectionLost, SourceFailed."""
+        with self.lock:
+            buffers: list[Buffer] = []
+            if len(command) <= self._size:
+                head = PDATA_HEADER.pack(
+                    P_DATA_TF, 0, len(command) + 6, len(command) + 2, context_id, IS_COMMAND | IS_LAST
+                )
+                buffers.append(head + command)
+            else:
+                self._cut(buffers, context_id, memoryview(command), flags=IS_COMMAND, last=True)
+            if data is not None:
+                if isinstance(data, FileSlice) and 0 < data.size <= _PIECE:
+                    data = self._read(data, 0, data.size)
+                if isinstance(data, (bytes, bytearray, memoryview)):
+                    self._cut(buffers, context_id, memoryview(data).cast("B"), flags=0, last=True)
+                else:
+                    buffers = self._stream_out(buffers, context_id, data)
+            self._send(buffers)
+            self.mid_message = False
+
+    def _cut(self, buffers: list[Buffer], context_id: int, view: memoryview, *, flags: int, last: bool) -> None:
+        """Append header and slice pairs, each a PDU with one PDV."""
+        size, position, left = self._size, 0, len(view)
+        if left > size:
+            full = PDATA_HEADER.pack(P_DATA_TF, 0, size + 6, size + 2, context_id, flags)
+            while left > size:
+                buffers += (full, view[position : position + size])
+                position += size
+                left -= size
+        flags |= IS_LAST if last else 0
+        buffers += (PDATA_HEADER.pack(P_DATA_TF, 0, left + 6, left + 2, context_id, flags), view[position:])
+
+    def _stream_out(
+        self,
+        buffers: list[Buffer],
+        context_id: int,
+        data: FileSlice | Iterable[bytes | bytearray | memoryview | FileSlice],
+    ) -> list[Buffer]:
+        """Send all but the end of it, and return that."""
+        # One piece is held back to know which is the last; a piece's odd end goes along with the next.
+        held: memoryview | None = None
+        for piece in self._pieces([data] if isinstance(data, FileSlice) else data):
+            if held is not None:
+                rest = len(held) % self._size
+                whole = len(held) - rest
+                if whole:
+                    self._cut(buffers, context_id, held[:whole], flags=0, last=False)
+                    self._send(buffers)
+                    buffers = []
+                if rest:
+                    piece = memoryview(b"".join((held[whole:], piece)))
+            held = piece
+        self._cut(buffers, context_id, memoryview(b"") if held is None else held, flags=0, last=True)
+        return buffers
+
+    def _pieces(self, data: Iterable[bytes | bytearray | memoryview | FileSlice]) -> Iterator[memoryview]:
+        small = bytearray()  # small chunks are gathered
+        for chunk in data:
+            if not isinstance(chunk, FileSlice) and len(chunk) < _PIECE:
+                small += chunk
+                if len(small) < _PIECE:
+                    continue
+            if small:
+                yield memoryview(small)
+                small = bytearray()
+            if isinstance(chunk, FileSlice):
+                yield from self._file(chunk)
+            elif len(chunk) >= _PIECE:
+                yield memoryview(chunk).cast("B")
+        if small:
+            yield memoryview(small)
+
+    def _file(self, part: FileSlice) -> Iterator[memoryview]:
+        """Whole PDUs at a time, into two buffers by turns: the piece before is still being held back."""
+        length = self._size * max(1, _PIECE // self._size)
+        for done in range(0, part.size, length):
+            yield self._read(part, done, min(length, part.size - done))
+
+    def _read(self, part: FileSlice, start: int, size: int) -> memoryview:
+        view, got = self._next_scratch(size), 0
+        while got < size:
+            count = os.preadv(part.fd, [view[got:]], part.offset + start + got)
+            if not count:
+                raise SourceFailed("The file ended before the data set did")
+            got += count
+        return view
+
+    def _next_scratch(self, size: int) -> memoryview:
+        self._scratch.reverse()
+        if len(self._scratch[0]) < size:
+            self._scratch[0] = memoryview(bytearray(size))
+        return self._scratch[0][:size]
+
+    def _send(self, buffers: list[Buffer]) -> None:
+        self.mid_message = self.mid_pdu = True
+        deadline = None if self._timeout is None else monotonic() + self._timeout
+        start, progress, count = 0, 0, len(buffers)
+        while True:
+            try:
+                sent = self._stream.send(buffers[start : start + IOV_MAX])
+            except BlockingIOError:
+                sent = 0
+            progress += sent
+            while start < count and sent >= len(buffers[start]):
+                sent -= len(buffers[start])
+                start += 1
+            if start == count:
+                break
+            if sent:
+                buffers[start] = memoryview(buffers[start])[sent:]
+            if progress >= _PROGRESS:
+                progress, deadline = 0, None if self._timeout is None else monotonic() + self._timeout
+            elif deadline is not None and monotonic() >= deadline:
+                raise TimedOut("the peer to take what we send")
+            if self.given_up:
+                raise ConnectionLost("The association was aborted on this side")
+        self.mid_pdu = False

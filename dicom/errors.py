@@ -1,0 +1,25 @@
+"""What a peer or a caller can be told; everything else is a bug and flies to the one place that logs it."""
+
+
+class DicomError(Exception):
+    """The request cannot be done; `str()` is fit for an Error Comment or an HTTP body: no patient data, no path."""
+
+
+class InvalidDataSet(DicomError):
+    """A data set that cannot be read, or lacks what identifies it. `offending_element` is its tag, or None."""
+
+    def __init__(self, comment: str, *, offending_element: int | None = None) -> None:
+        super().__init__(comment)
+        self.offending_element = offending_element
+
+
+class InvalidValue(DicomError):
+    """One value of wrong form. `tag` names the element."""
+
+    def __init__(self, comment: str, *, tag: int | None = None) -> None:
+        super().__init__(comment)
+        self.tag = tag
+
+
+class CannotReencode(DicomError):
+    """The object cannot be written in any transfer syntax the receiver takes."""
