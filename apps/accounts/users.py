@@ -1,0 +1,82 @@
+"""Users as Principals: what their roles let them do."""
+
+import logging
+import secrets
+from collections.abc import Mapping
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser, User
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest
+
+from apps.accounts.principal import Kind, Principal, system
+from apps.audit import trail
+from apps.audit.trail import Actor
+from dicom.sop_classes import Service
+
+logger = logging.getLogger(__name__)
+
+FIRST_ADMIN = "admin"
+
+# A role is a Django group of this name; superusers may do everything.
+ROLES: Mapping[str, frozenset[Service]] = {
+    "Administrators": frozenset(Service),
+    "Radiologists": frozenset({Service.FIND, Service.MOVE, Service.GET, Service.WORKLIST}),
+    "Technologists": frozenset({Service.STORE, Service.FIND, Service.WORKLIST, Service.MPPS, Service.COMMITMENT}),
+    "Clinicians": frozenset({Service.FIND, Service.GET}),
+}
+
+# Read aloud and typed from paper: no letter that looks like another or like a digit.
+ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+def principal_of(user: User | AnonymousUser, address: str = "") -> Principal:
+    """Somebody not signed in, or switched off, may do nothing."""
+    if isinstance(user, AnonymousUser):
+        return Principal(kind=Kind.USER, name="", address=address)
+    return Principal(
+        kind=Kind.USER, name=user.get_username(), key=user.pk, address=address, services=_services_of(user)
+    )
+
+
+def asking(request: HttpRequest) -> Principal:
+    """Who sent this request."""
+    return principal_of(request.user, request.META.get("REMOTE_ADDR", ""))
+
+
+def refreshed(principal: Principal) -> Principal:
+    """A user's rights as they are now, for what runs long after he asked; others are as they were."""
+    if principal.kind is not Kind.USER:
+        return principal
+    user = get_user_model().objects.filter(pk=principal.key or 0, is_active=True).first()
+    return principal_of(user or AnonymousUser(), principal.address)
+
+
+def ensure_first_admin(password: str | None = None) -> str | None:
+    """Makes the user `admin` when there is no superuser. Returns the password if it was made here."""
+    users = get_user_model().objects
+    if users.filter(is_superuser=True).exists():
+        return None
+    chosen = password or readable_password()
+    try:
+        with transaction.atomic():
+            users.create_superuser(FIRST_ADMIN, password=chosen)
+            trail.record(actor=Actor.of(system("first start")), action="add", object=f"user {FIRST_ADMIN}")
+    except IntegrityError:
+        logger.warning("There is no superuser, but a user called %s: left as it is", FIRST_ADMIN)
+        return None
+    return None if password else chosen
+
+
+def readable_password() -> str:
+    """Four groups of five: 99 bits."""
+    return "-".join("".join(secrets.choice(ALPHABET) for _ in range(5)) for _ in range(4))
+
+
+def _services_of(user: User) -> frozenset[Service]:
+    if not user.is_active:
+        return frozenset()
+    if user.is_superuser:
+        return frozenset(Service)
+    roles = user.groups.filter(name__in=ROLES).values_list("name", flat=True)
+    return frozenset[Service]().union(*(ROLES[name] for name in roles))

@@ -1,0 +1,142 @@
+"""Work that outlives the request that asked for it. The rows are the truth; the broker is a doorbell."""
+
+from django.db import models
+
+from apps.fields import KeyField
+
+
+class JobState(models.TextChoices):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Job(models.Model):
+    """`lease` counts the claims: who writes names the count he was given; one thought dead changes nothing any more."""
+
+    kind = models.CharField(max_length=64)
+    key = KeyField(max_length=200, blank=True, help_text="Of one kind and key, one job waits at a time.")
+    arguments = models.JSONField(default=dict, blank=True)
+    principal = models.JSONField(help_text="For whom it runs.")
+    submitted_by = models.CharField(max_length=150, blank=True)
+    state = models.CharField(max_length=16, choices=JobState, default=JobState.QUEUED)
+    priority = models.SmallIntegerField(default=0, help_text="Higher goes first.")
+    total = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    failures = models.PositiveIntegerField(default=0)
+    attempts = models.PositiveIntegerField(default=0)
+    maximum_attempts = models.PositiveIntegerField(default=5)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_index=True)
+    due_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    cancel_requested = models.BooleanField(default=False)
+    lease = models.PositiveBigIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+    worker = models.CharField(max_length=128, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "key"],
+                name="jobs_job_waits_once",
+                condition=models.Q(state=JobState.QUEUED) & ~models.Q(key=""),
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["-priority", "due_at"], name="jobs_job_due", condition=models.Q(state=JobState.QUEUED)
+            ),
+            models.Index(fields=["lease_until"], name="jobs_job_leased", condition=models.Q(state=JobState.RUNNING)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+
+class ItemState(models.TextChoices):
+    QUEUED = "queued"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class JobItem(models.Model):
+    """One step of a job, done once: an instance to send, a file to read."""
+
+    job = models.ForeignKey(Job, models.CASCADE, related_name="items")
+    position = models.PositiveIntegerField()
+    key = KeyField(max_length=255, help_text="What the step is about.")
+    state = models.CharField(max_length=16, choices=ItemState, default=ItemState.QUEUED)
+    error = models.TextField(blank=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [models.UniqueConstraint(fields=["job", "position"], name="jobs_item_position")]
+        indexes = [
+            models.Index(
+                fields=["job", "position"], name="jobs_item_waiting", condition=models.Q(state=ItemState.QUEUED)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class JobLine(models.Model):
+    """What a job has to say while it runs."""
+
+    job = models.ForeignKey(Job, models.CASCADE, related_name="lines")
+    at = models.DateTimeField()
+    text = models.TextField()
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Schedule(models.Model):
+    """A job that is submitted again and again."""
+
+    name = models.CharField(max_length=64, unique=True)
+    kind = models.CharField(max_length=64)
+    arguments = models.JSONField(default=dict, blank=True)
+    every = models.PositiveIntegerField(null=True, blank=True, help_text="Seconds between two runs.")
+    at = models.TimeField(null=True, blank=True, help_text="Or once a day, at this local time.")
+    enabled = models.BooleanField(default=True)
+    next_at = models.DateTimeField(db_index=True)
+    last_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                name="jobs_schedule_every_or_at",
+                condition=models.Q(every__isnull=False, every__gt=0, at__isnull=True)
+                | models.Q(every__isnull=True, at__isnull=False),
+                violation_error_message="Either seconds between two runs or a time of day.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class OutboxEvent(models.Model):
+    """What happened, written in the transaction in which it happened; gone once its jobs are made."""
+
+    event = models.CharField(max_length=64)
+    payload = models.JSONField(default=dict)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.event

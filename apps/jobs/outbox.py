@@ -1,0 +1,77 @@
+"""News for upper rooms: written where it happens, turned into jobs by the roof's table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from apps.accounts.principal import system
+from apps.jobs import queue
+from apps.jobs.models import OutboxEvent
+
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """A job to make of an event: its payload is the arguments. `key` names the values of the payload by which several
+    events make one waiting job; `delay` lets more of them gather."""
+
+    kind: str
+    key: tuple[str, ...] = ()
+    delay: timedelta = timedelta()
+    priority: int = 0
+
+
+def reactions() -> Mapping[str, Sequence[Reaction]]:
+    table: Mapping[str, Sequence[Reaction]] = import_string(settings.EVENT_KINDS)
+    return table
+
+
+def write(event: str, payload: Mapping[str, Any]) -> None:
+    """In the transaction of what happened."""
+    OutboxEvent.objects.create(event=event, payload=dict(payload), created_at=timezone.now())
+
+
+def write_many(event: str, payloads: Sequence[Mapping[str, Any]]) -> None:
+    now = timezone.now()
+    OutboxEvent.objects.bulk_create(
+        OutboxEvent(event=event, payload=dict(payload), created_at=now) for payload in payloads
+    )
+
+
+def dispatch() -> int:
+    """Makes the jobs of what was written; how many events. An event and its jobs change hands in one transaction."""
+    handled = 0
+    while batch := _dispatch_batch():
+        handled += batch
+    return handled
+
+
+def _dispatch_batch() -> int:
+    if not OutboxEvent.objects.exists():  # without taking SQLite's only write lock each second
+        return 0
+    with transaction.atomic():
+        # Of two dispatchers on PostgreSQL each takes other rows; SQLite lets one of them in at a time.
+        rows = list(OutboxEvent.objects.select_for_update(skip_locked=True).order_by("id")[:BATCH])
+        for row in rows:
+            for reaction in reactions().get(row.event, ()):
+                _react(reaction, row.payload)
+        OutboxEvent.objects.filter(pk__in=[row.pk for row in rows]).delete()
+    return len(rows)
+
+
+def _react(reaction: Reaction, payload: Mapping[str, Any]) -> None:
+    queue.submit(
+        kind=reaction.kind,
+        principal=system("outbox"),
+        arguments=payload,
+        key="/".join(str(payload.get(name, "")) for name in reaction.key),
+        due_at=timezone.now() + reaction.delay,
+        priority=reaction.priority,
+    )

@@ -1,0 +1,218 @@
+"""Submit, claim, keep, end: each a conditional update, so that of two who try one succeeds."""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from apps.accounts.principal import Principal
+from apps.audit import trail
+from apps.audit.trail import Actor
+from apps.jobs.bell import ring
+from apps.jobs.models import ItemState, Job, JobItem, JobLine, JobState
+
+LEASE = timedelta(seconds=60)
+CANDIDATES = 20  # looked at in one go: others may be quicker with the first
+FIRST_DELAY = timedelta(seconds=10)
+LONGEST_DELAY = timedelta(hours=1)
+
+
+class LeaseLost(Exception):
+    """The job is another worker's by now, or nobody's: stop without writing."""
+
+
+def submit(
+    *,
+    kind: str,
+    principal: Principal,
+    arguments: Mapping[str, Any] | None = None,
+    items: Iterable[str] = (),
+    key: str = "",
+    due_at: datetime | None = None,
+    priority: int = 0,
+    maximum_attempts: int = 5,
+) -> Job:
+    """In the caller's transaction. With a key that a waiting job of this kind has already, that job is the answer."""
+    now = timezone.now()
+    keys = list(items)
+    job = Job(
+        kind=kind,
+        key=key,
+        arguments=dict(arguments or {}),
+        principal=principal.to_plain(),
+        submitted_by=principal.name,
+        priority=priority,
+        total=len(keys),
+        maximum_attempts=maximum_attempts,
+        created_at=now,
+        due_at=due_at or now,
+    )
+    with transaction.atomic():
+        while key:
+            if waiting := Job.objects.filter(kind=kind, key=key, state=JobState.QUEUED).first():
+                return waiting
+            try:
+                with transaction.atomic():
+                    job.save(force_insert=True)
+                break
+            except IntegrityError:
+                continue  # somebody else submitted it, and may have begun it by now
+        if job.pk is None:
+            job.save(force_insert=True)
+        plan(job, keys)
+    if job.due_at <= now:
+        ring()
+    return job
+
+
+def plan(job: Job, keys: Iterable[str], *, first: int = 0) -> None:
+    rows = (JobItem(job=job, position=first + number, key=key) for number, key in enumerate(keys))
+    JobItem.objects.bulk_create(rows, batch_size=1000)
+
+
+def due(kinds: Collection[str], now: datetime) -> QuerySet[Job]:
+    """Waiting jobs whose time has come, and running ones whose worker has not been heard of for a lease."""
+    return Job.objects.filter(
+        Q(state=JobState.QUEUED, due_at__lte=now) | Q(state=JobState.RUNNING, lease_until__lt=now), kind__in=kinds
+    )
+
+
+def claim(*, worker: str, kinds: Collection[str]) -> Job | None:
+    """The next job to run, now leased to this worker; None when there is none."""
+    now = timezone.now()
+    for job in due(kinds, now).order_by("-priority", "due_at", "id")[:CANDIDATES]:
+        before = job.state
+        # The lease's end is named too: its worker may be slow, not dead, and have renewed it since we looked.
+        won = Job.objects.filter(pk=job.pk, state=before, lease=job.lease, lease_until=job.lease_until).update(
+            state=JobState.RUNNING,
+            lease=job.lease + 1,
+            lease_until=now + LEASE,
+            worker=worker[:128],
+            started_at=job.started_at or now,
+        )
+        if not won:
+            continue
+        previous = job.worker
+        job.refresh_from_db()
+        if before == JobState.RUNNING:
+            say(job, f"Taken over from {previous}, not heard of since its lease ended")
+            if _ends_here(job):
+                continue
+        held(job).update(attempts=F("attempts") + 1)
+        job.attempts += 1
+        return job
+    return None
+
+
+def _ends_here(job: Job) -> bool:
+    """Of a job whose worker died: whether it was to end, or has been tried often enough."""
+    if job.cancel_requested:
+        end(job, JobState.CANCELLED)
+    elif job.attempts >= job.maximum_attempts:
+        end(job, JobState.FAILED, error=f"The worker ended in the middle, {job.attempts} times")
+    return job.cancel_requested or job.attempts >= job.maximum_attempts
+
+
+def held(job: Job) -> QuerySet[Job]:
+    """The row, if this claim of it still counts."""
+    return Job.objects.filter(pk=job.pk, lease=job.lease, state=JobState.RUNNING)
+
+
+def keep(job: Job) -> bool:
+    """Renews the lease; True when somebody wants the job cancelled. Raises LeaseLost."""
+    with transaction.atomic():
+        if not held(job).update(lease_until=timezone.now() + LEASE):
+            raise LeaseLost(str(job))
+        return Job.objects.values_list("cancel_requested", flat=True).get(pk=job.pk)
+
+
+def end(job: Job, state: JobState, *, error: str = "") -> None:
+    """For good. What was not tried or did not work counts as failed with the job. Raises LeaseLost."""
+    with transaction.atomic():
+        changed = held(job).update(state=state, error=error, ended_at=timezone.now(), lease_until=None)
+        if not changed:
+            raise LeaseLost(str(job))
+        if state == JobState.FAILED:
+            left = job.items.filter(state=ItemState.QUEUED).update(state=ItemState.FAILED, finished_at=timezone.now())
+            Job.objects.filter(pk=job.pk).update(failures=F("failures") + left)
+
+
+def postpone(job: Job, *, error: str, delay: timedelta | None = None) -> None:
+    """To be tried again after a delay that doubles; after the last attempt it has failed. Raises LeaseLost."""
+    if job.attempts >= job.maximum_attempts:
+        end(job, JobState.FAILED, error=error)
+        return
+    _back_to_queue(job, timezone.now() + (back_off(job.attempts) if delay is None else delay), error=error)
+
+
+def give_back(job: Job) -> None:
+    """The worker ends: at once for the next one, and not counted as an attempt. Raises LeaseLost."""
+    _back_to_queue(job, timezone.now(), attempts=F("attempts") - 1)
+
+
+def _back_to_queue(job: Job, due_at: datetime, **changes: Any) -> None:
+    try:
+        with transaction.atomic():
+            changed = held(job).update(state=JobState.QUEUED, due_at=due_at, lease_until=None, **changes)
+    except IntegrityError:
+        # A job of the same key came meanwhile: it will do the same work.
+        end(job, JobState.CANCELLED, error="Another job of the same kind and key waits")
+        return
+    if not changed:
+        raise LeaseLost(str(job))
+
+
+def back_off(attempts: int) -> timedelta:
+    """10 s, 20 s, 40 s, ... an hour."""
+    doublings: int = 2 ** min(attempts - 1, 16)
+    return min(FIRST_DELAY * doublings, LONGEST_DELAY)
+
+
+def cancel(job: Job, *, principal: Principal) -> bool:
+    """A waiting job at once, a running one before its next step; False when it has ended already."""
+    with transaction.atomic():
+        changed = Job.objects.filter(pk=job.pk, state=JobState.QUEUED).update(
+            state=JobState.CANCELLED, ended_at=timezone.now()
+        ) or Job.objects.filter(pk=job.pk, state=JobState.RUNNING).update(cancel_requested=True)
+        if changed:
+            trail.record(actor=Actor.of(principal), action="cancel", object=f"job {job.pk}", detail={"kind": job.kind})
+    return bool(changed)
+
+
+def retry(job: Job, *, principal: Principal) -> bool:
+    """An ended job once more: what failed, not what was done. Raises ValidationError when its like waits already."""
+    try:
+        with transaction.atomic():
+            changed = Job.objects.filter(pk=job.pk, state__in=[JobState.FAILED, JobState.CANCELLED]).update(
+                state=JobState.QUEUED,
+                attempts=0,
+                failures=0,
+                error="",
+                ended_at=None,
+                cancel_requested=False,
+                due_at=timezone.now(),
+            )
+            if changed:
+                job.items.filter(state=ItemState.FAILED).update(state=ItemState.QUEUED, error="", finished_at=None)
+                trail.record(
+                    actor=Actor.of(principal), action="retry", object=f"job {job.pk}", detail={"kind": job.kind}
+                )
+    except IntegrityError as error:
+        raise ValidationError("Another job of the same kind and key waits already.") from error
+    if changed:
+        ring()
+    return bool(changed)
+
+
+def say(job: Job, text: str) -> None:
+    JobLine.objects.create(job=job, at=timezone.now(), text=text)
+
+
+def prune(older_than: datetime) -> int:
+    """Jobs that ended before, with their items and lines."""
+    ended = [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED]
+    return Job.objects.filter(state__in=ended, ended_at__lt=older_than).delete()[1].get("jobs.Job", 0)

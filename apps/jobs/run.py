@@ -1,0 +1,135 @@
+"""What the verb of a job is given: its arguments, its items, and a way to say how far it got."""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from apps.accounts.principal import Principal
+from apps.jobs import queue
+from apps.jobs.models import ItemState, Job, JobItem
+from apps.jobs.queue import LeaseLost
+
+PAGE = 500
+LOOK_EVERY = 1.0  # seconds
+
+
+class JobError(Exception):
+    """The job cannot be done, now or later; `str()` is for the administrator."""
+
+
+class TryAgain(Exception):
+    """Not now: the job goes back to the queue, `delay` overrides the back-off."""
+
+    def __init__(self, reason: str, *, delay: timedelta | None = None) -> None:
+        super().__init__(reason)
+        self.delay = delay
+
+
+class Cancelled(Exception):
+    """Somebody asked for the end of the job."""
+
+
+class Stopping(Exception):
+    """The worker ends; the job goes back to the queue as it is."""
+
+
+class JobRun:
+    """One claim of a job. Every write of progress names the lease, and fails with LeaseLost when it counts no more."""
+
+    def __init__(self, job: Job, principal: Principal, *, stopping: threading.Event | None = None) -> None:
+        self.job = job
+        self.principal = principal
+        self._stopping = stopping or threading.Event()
+        self._cancelled = threading.Event()
+        self._lost = threading.Event()
+        self._beaten = time.monotonic()
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        arguments: Mapping[str, Any] = self.job.arguments
+        return arguments
+
+    def check(self) -> None:
+        """Between two steps: raises Cancelled, Stopping or LeaseLost when the job is not to go on."""
+        if time.monotonic() - self._beaten > LOOK_EVERY:
+            self.beat()
+        if self._lost.is_set():
+            raise LeaseLost(str(self.job))
+        if self._cancelled.is_set():
+            raise Cancelled
+        if self._stopping.is_set():
+            raise Stopping
+
+    def beat(self) -> None:
+        """Renews the lease and looks for a wish to cancel; a thread beside the verb does so during long steps."""
+        self._beaten = time.monotonic()
+        try:
+            if queue.keep(self.job):
+                self._cancelled.set()
+        except LeaseLost:
+            self._lost.set()
+
+    def lose(self) -> None:
+        """The database was away for a whole lease: somebody else may have the job by now."""
+        self._lost.set()
+
+    def plan(self, keys: Iterable[str]) -> None:
+        """The items of a job that was submitted without; nothing when an earlier attempt has made them."""
+        if self.job.items.exists():
+            return
+        wanted = list(keys)
+        with transaction.atomic():
+            self._write(total=len(wanted))
+            queue.plan(self.job, wanted)
+        self.job.total = len(wanted)
+
+    def items(self) -> Iterator[JobItem]:
+        """Those still to do, in order, each once in this run; `check`s before each."""
+        last = -1
+        while page := list(self.job.items.filter(state=ItemState.QUEUED, position__gt=last)[:PAGE]):
+            for item in page:
+                self.check()
+                yield item
+            last = page[-1].position
+
+    def succeeded(self, *items: JobItem) -> None:
+        with transaction.atomic():
+            self._write(done=F("done") + self._finish(items, ItemState.SUCCEEDED, ""))
+
+    def failed(self, item: JobItem, error: str) -> None:
+        """For good."""
+        with transaction.atomic():
+            self._write(failures=F("failures") + self._finish([item], ItemState.FAILED, error))
+
+    def postponed(self, item: JobItem, error: str) -> None:
+        """Failed for now: stays to be done in the next attempt, and fails with the last one."""
+        with transaction.atomic():
+            self._write()
+            JobItem.objects.filter(pk=item.pk).update(error=error)
+
+    def progress(self, done: int, total: int) -> None:
+        """For a job that counts otherwise than by items."""
+        self._write(done=done, total=total)
+
+    def log(self, text: str) -> None:
+        queue.say(self.job, text)
+
+    def waiting(self) -> int:
+        return self.job.items.filter(state=ItemState.QUEUED).count()
+
+    def _finish(self, items: Iterable[JobItem], state: ItemState, error: str) -> int:
+        keys = [item.pk for item in items]
+        return JobItem.objects.filter(pk__in=keys, state=ItemState.QUEUED).update(
+            state=state, error=error, finished_at=timezone.now()
+        )
+
+    def _write(self, **changes: Any) -> None:
+        if not queue.held(self.job).update(lease=F("lease"), **changes):
+            self._lost.set()
+            raise LeaseLost(str(self.job))

@@ -1,0 +1,126 @@
+"""Runs jobs: claims one, calls the verb of its kind, names the end."""
+
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+from django.conf import settings
+from django.db import Error, connection
+from django.utils.module_loading import import_string
+
+from apps.accounts.principal import Principal
+from apps.accounts.users import refreshed
+from apps.context import bound
+from apps.jobs import queue
+from apps.jobs.models import Job, JobState
+from apps.jobs.queue import LeaseLost
+from apps.jobs.run import Cancelled, JobError, JobRun, Stopping, TryAgain
+
+logger = logging.getLogger(__name__)
+
+BEAT = queue.LEASE.total_seconds() / 4
+
+Verb = Callable[[JobRun], None]
+
+
+def kinds() -> Mapping[str, Verb]:
+    """The roof's table: this room knows no kind of job."""
+    table: Mapping[str, Verb] = import_string(settings.JOB_KINDS)
+    return table
+
+
+def run_due(*, stopping: threading.Event | None = None, limit: int | None = None) -> int:
+    """Runs due jobs one after another until none is left; how many. Kinds this version lacks stay for another."""
+    worker = f"{settings.NODE}:{socket.gethostname()}:{os.getpid()}:{threading.get_ident():x}"
+    stopping = stopping or threading.Event()
+    ran = 0
+    while not stopping.is_set() and (limit is None or ran < limit):
+        job = queue.claim(worker=worker, kinds=list(kinds()))
+        if job is None:
+            break
+        with bound(job=str(job.pk)):
+            _run(job, stopping)
+        ran += 1
+    return ran
+
+
+def _run(job: Job, stopping: threading.Event) -> None:
+    """The one place where a job's errors end. A job that cannot even be ended comes back when its lease has run out."""
+    run = JobRun(job, refreshed(Principal.from_plain(job.principal)), stopping=stopping)
+    try:
+        with _beating(run):
+            _call(run)
+    except LeaseLost:
+        logger.warning("Job %s is no longer ours", job)
+    except Error as error:
+        logger.warning("The database is away in the middle of job %s (%s): it is taken up again later", job, error)
+
+
+def _call(run: JobRun) -> None:
+    job = run.job
+    logger.info("Job %s begins, attempt %d", job, job.attempts)
+    try:
+        kinds()[job.kind](run)
+    except Stopping:
+        queue.give_back(job)
+    except Cancelled:
+        queue.end(job, JobState.CANCELLED)
+    except JobError as error:
+        queue.end(job, JobState.FAILED, error=str(error))
+    except TryAgain as error:
+        queue.postpone(job, error=str(error), delay=error.delay)
+    except (LeaseLost, Error):
+        raise
+    except Exception:  # a bug: named by a reference, tried again like any other failure
+        reference = secrets.token_hex(4)
+        logger.exception("Job %s broke, reference %s", job, reference)
+        queue.postpone(job, error=f"An error of the program, reference {reference} in the log")
+    else:
+        _finished(run)
+    logger.info("Job %s: %s", job, Job.objects.values_list("state", flat=True).get(pk=job.pk))
+
+
+def _finished(run: JobRun) -> None:
+    job = run.job
+    if waiting := run.waiting():
+        queue.postpone(job, error=f"{waiting} of {job.total} still to be done")
+        return
+    job.refresh_from_db(fields=["failures", "total"])
+    if job.failures:
+        queue.end(job, JobState.FAILED, error=f"{job.failures} of {job.total} failed")
+    else:
+        queue.end(job, JobState.SUCCEEDED)
+
+
+@contextmanager
+def _beating(run: JobRun) -> Iterator[None]:
+    """A step may take longer than a lease: a thread beside it renews, and sees a wish to cancel."""
+    done = threading.Event()
+    thread = threading.Thread(target=_beat, args=(run, done), name=f"beat of job {run.job.pk}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _beat(run: JobRun, done: threading.Event) -> None:
+    renewed = time.monotonic()
+    while not done.wait(BEAT):
+        asked = time.monotonic()
+        try:
+            run.beat()
+            renewed = asked
+        except Error as error:
+            logger.warning("The lease of job %s cannot be renewed: %s", run.job, error)
+            if time.monotonic() - renewed > queue.LEASE.total_seconds():
+                run.lose()
+        finally:
+            with suppress(Error):
+                connection.close()

@@ -1,0 +1,67 @@
+"""How an administrator edits lists: boxes to tick and lines to write, not JSON."""
+
+from typing import Any
+
+from django import forms
+
+from apps.network.models import Listener, Peer
+from dicom.sop_classes import Service
+
+LABELS = {
+    Service.ECHO: "Verification (C-ECHO), always allowed",
+    Service.STORE: "Store images (C-STORE)",
+    Service.FIND: "Query (C-FIND)",
+    Service.MOVE: "Retrieve to a destination (C-MOVE)",
+    Service.GET: "Retrieve on the same association (C-GET)",
+    Service.WORKLIST: "Modality worklist",
+    Service.MPPS: "Modality performed procedure step",
+    Service.COMMITMENT: "Storage commitment",
+}
+
+
+class ServicesField(forms.MultipleChoiceField):
+    widget = forms.CheckboxSelectMultiple
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(choices=[(str(service), label) for service, label in LABELS.items()], **options)
+
+
+class LinesField(forms.CharField):
+    """A list of words, one a line."""
+
+    widget = forms.Textarea(attrs={"rows": 3})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        return (super().to_python(value) or "").split()
+
+    def validate(self, value: Any) -> None:
+        """The column's validators look at the words."""
+
+    def run_validators(self, value: Any) -> None:
+        """As above; those of a text do not fit a list."""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return (initial or []) != (data or "").split()
+
+
+class ListenerForm(forms.ModelForm):  # type: ignore[type-arg]
+    services = ServicesField(required=False, help_text="What callers may ask here, if their peer row allows it too.")
+
+    class Meta:
+        model = Listener
+        fields: list[str] = []  # the admin's fieldsets name them
+
+
+class PeerForm(forms.ModelForm):  # type: ignore[type-arg]
+    services = ServicesField(required=False, help_text="What it may ask of us.")
+    preferred_transfer_syntaxes = LinesField(
+        required=False, help_text="UIDs, one a line, best first; chosen before our own order."
+    )
+
+    class Meta:
+        model = Peer
+        fields: list[str] = []
+        widgets = {"address_ranges": forms.Textarea(attrs={"rows": 3})}

@@ -1,0 +1,219 @@
+"""Listeners, peers, and what the network told us about callers."""
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+from apps.fields import KeyField
+from apps.network.validators import (
+    validate_ae_title,
+    validate_character_sets,
+    validate_host,
+    validate_networks,
+    validate_services,
+    validate_transfer_syntaxes,
+)
+
+PORT = [MinValueValidator(1), MaxValueValidator(65535)]
+
+
+class ConfigVersion(models.Model):
+    """One row; bumped in the transaction that changes a listener or a peer, read each second by the listeners."""
+
+    version = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return str(self.version)
+
+
+class Listener(models.Model):
+    """An AE title on a port, and the services it offers."""
+
+    name = models.CharField(max_length=64, unique=True)
+    ae_title = KeyField("AE title", max_length=16, validators=[validate_ae_title])
+    any_called_ae_title = models.BooleanField(
+        "any called AE title", default=False, help_text="Answer whatever AE title the caller calls us."
+    )
+    host = models.CharField(
+        max_length=255, default="0.0.0.0", validators=[validate_host], help_text="Address to listen on."
+    )
+    port = models.PositiveIntegerField(validators=PORT)
+    services = models.JSONField(default=list, blank=True, validators=[validate_services])
+    enabled = models.BooleanField(default=True)
+    maximum_associations = models.PositiveIntegerField(default=200, help_text="At once, from all callers.")
+    maximum_length = models.PositiveIntegerField(
+        "largest PDU", default=262144, help_text="That we offer to receive, in bytes."
+    )
+    acse_timeout = models.PositiveIntegerField(
+        "ACSE timeout", default=30, help_text="Seconds for the association request, TLS included."
+    )
+    pdu_timeout = models.PositiveIntegerField(
+        "PDU timeout", default=30, help_text="Seconds in which a PDU once begun must be complete."
+    )
+    dimse_timeout = models.PositiveIntegerField(
+        "DIMSE timeout", default=60, help_text="Seconds to the next fragment of a message."
+    )
+    idle_timeout = models.PositiveIntegerField(default=600, help_text="Seconds between messages; 0 is for ever.")
+    locked = models.JSONField(
+        default=list, editable=False, help_text="Fields that the environment of the server decides."
+    )
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["host", "port"],
+                name="network_listener_address",
+                violation_error_message="Another listener has this address and port.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.ae_title} on {self.host}:{self.port}"
+
+
+class DuplicatePolicy(models.TextChoices):
+    KEEP_FIRST = "keep_first", "Keep the first, quarantine the other version"
+    MAKE_CURRENT = "make_current", "Make the new version current, keep the old in quarantine"
+
+
+class Peer(models.Model):
+    """A remote application entity: what it may do here, and how we reach it."""
+
+    name = models.CharField(max_length=64, unique=True)
+    ae_title = KeyField("AE title", max_length=16, validators=[validate_ae_title], help_text="* is any AE title.")
+    enabled = models.BooleanField(default=True)
+    address_ranges = models.TextField(
+        blank=True,
+        validators=[validate_networks],
+        help_text="Addresses or networks it calls from, one a line; empty: its host.",
+    )
+    services = models.JSONField(
+        default=list, blank=True, validators=[validate_services], help_text="What it may ask of us."
+    )
+    host = models.CharField(
+        max_length=255, blank=True, validators=[validate_host], help_text="Address or name, where we call it."
+    )
+    port = models.PositiveIntegerField(null=True, blank=True, validators=PORT)
+    # Switches of WIRE: one peer's habits.
+    specific_character_set = models.CharField(
+        max_length=64,
+        blank=True,
+        validators=[validate_character_sets],
+        help_text="Of answers to its queries, such as ISO_IR 100; empty: as it asks.",
+    )
+    default_character_set = models.CharField(
+        max_length=64,
+        blank=True,
+        validators=[validate_character_sets],
+        help_text="Assumed for its data sets that declare none.",
+    )
+    default_issuer_of_patient_id = models.CharField(
+        "default issuer of patient ID",
+        max_length=64,
+        blank=True,
+        help_text="Of patient IDs that come without an issuer.",
+    )
+    duplicate_policy = models.CharField(max_length=16, choices=DuplicatePolicy, default=DuplicatePolicy.KEEP_FIRST)
+    strict_identifiers = models.BooleanField(default=False, help_text="Refuse queries that break PS3.4 C.4.")
+    success_at_limit = models.BooleanField(
+        default=False, help_text="Answer Success, not A700, when the result limit is reached."
+    )
+    query_limit = models.PositiveIntegerField(default=0, help_text="Most answers to one query; 0 is no limit.")
+    preferred_transfer_syntaxes = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_transfer_syntaxes],
+        help_text="UIDs, one a line, best first; chosen before our own order.",
+    )
+    private_sop_classes = models.BooleanField(
+        "private SOP classes", default=True, help_text="Take private storage SOP classes."
+    )
+    maximum_associations = models.PositiveIntegerField(
+        default=0, help_text="At once from it; 0 is no limit of its own."
+    )
+    idle_timeout = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Seconds; empty: as the listener, 0: for ever."
+    )
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if bool(self.host) != bool(self.port):
+            raise ValidationError({"port" if self.host else "host": "To be called, a peer needs a host and a port."})
+        if self.ae_title == "*" and self.host:
+            raise ValidationError({"host": "A row for any AE title cannot be called."})
+        if self.services and not self.address_ranges.split() and not self.host:
+            raise ValidationError(
+                {"address_ranges": "It may ask for services, but without an address or a host it is nobody."}
+            )
+
+
+class RefusedCaller(models.Model):
+    """Who was turned away, so that an administrator can accept him with one click."""
+
+    calling_ae_title = KeyField("calling AE title", max_length=16)
+    called_ae_title = KeyField("called AE title", max_length=16)
+    address = models.GenericIPAddressField()
+    reason = models.CharField(max_length=200)
+    count = models.PositiveIntegerField(default=1)
+    first_seen = models.DateTimeField()
+    last_seen = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-last_seen"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["calling_ae_title", "called_ae_title", "address"], name="network_refused_caller_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.calling_ae_title} from {self.address}"
+
+
+class AssociationLog(models.Model):
+    """One association, living (ended_at empty) or past."""
+
+    association_id = models.CharField(max_length=32, unique=True)
+    node = models.CharField(max_length=64)
+    process = models.PositiveIntegerField()
+    listener = models.CharField(max_length=64)
+    peer = models.CharField(max_length=64, blank=True)
+    calling_ae_title = KeyField("calling AE title", max_length=16)
+    called_ae_title = KeyField("called AE title", max_length=16)
+    address = models.GenericIPAddressField(null=True)
+    began_at = models.DateTimeField(db_index=True)
+    ended_at = models.DateTimeField(null=True, db_index=True)
+    outcome = models.CharField(max_length=200, blank=True)  # released, aborted by peer, timed out, ...
+    messages = models.JSONField(default=dict)  # by request and status: {"C-STORE": {"0000": 120}}
+    abort_requested = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["-began_at"]
+        verbose_name = "association"
+
+    def __str__(self) -> str:
+        return f"{self.calling_ae_title} {self.association_id}"
+
+
+class Node(models.Model):
+    """A process of ours and when it was last alive."""
+
+    node = models.CharField(max_length=64)
+    role = models.CharField(max_length=32)
+    process = models.PositiveIntegerField()
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    version = models.CharField(max_length=32)
+
+    class Meta:
+        ordering = ["node", "role"]
+        constraints = [models.UniqueConstraint(fields=["node", "role", "process"], name="network_node_once")]
+
+    def __str__(self) -> str:
+        return f"{self.role} on {self.node}"

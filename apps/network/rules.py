@@ -1,0 +1,296 @@
+"""Who may call what: one frozen snapshot, held in memory, and beside the spool for when the database is away."""
+
+import ipaddress
+import json
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from django.conf import settings
+
+from apps.accounts.principal import Kind, Principal
+from apps.network.models import ConfigVersion, DuplicatePolicy, Listener, Peer
+from dicom.sop_classes import Service
+
+logger = logging.getLogger(__name__)
+
+ANYONE = "*"
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolve = Callable[[str], Sequence[str]]
+
+
+def clean_ae_title(value: str) -> str:
+    """PS3.8 9.3.2: leading and trailing spaces do not count; some peers pad with NUL."""
+    return value.strip(" \0")
+
+
+def parse_address(text: str) -> IPAddress | None:
+    """Without scope, and IPv4 as IPv4 even where a dual-stack socket reports it mapped into IPv6."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def resolve_now(host: str) -> Sequence[str]:
+    """Addresses of a host name by the system's resolver, which may take its time."""
+    try:
+        return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)})
+    except (OSError, UnicodeError) as error:
+        logger.warning("Host name %s cannot be resolved (%s): it matches no caller", host, error)
+        return ()
+
+
+def resolve_nothing(host: str) -> Sequence[str]:
+    """For who needs only the listeners and must not wait for a name server."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerRules:
+    name: str
+    ae_title: str
+    host: str
+    port: int
+    any_called_ae_title: bool = False
+    services: frozenset[Service] = frozenset()
+    maximum_associations: int = 200
+    maximum_length: int = 262144
+    acse_timeout: int = 30
+    pdu_timeout: int = 30
+    dimse_timeout: int = 60
+    idle_timeout: int = 600
+
+    def answers_to(self, called_ae_title: str) -> bool:
+        return self.any_called_ae_title or clean_ae_title(called_ae_title) == self.ae_title
+
+    def refusal(self, called_ae_title: str) -> str:
+        """Why the called AE title is not ours, in words for an administrator."""
+        called = clean_ae_title(called_ae_title)
+        if called.casefold() == self.ae_title.casefold():
+            return f"Called AE title {called!r} differs from ours, {self.ae_title!r}, only in upper and lower case"
+        return f"Called AE title {called!r} is not ours, {self.ae_title!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRules:
+    name: str
+    ae_title: str
+    key: int | None = None
+    networks: tuple[IPNetwork, ...] = ()
+    services: frozenset[Service] = frozenset()
+    host: str = ""
+    port: int | None = None
+    specific_character_set: str = ""
+    default_character_set: str = ""
+    default_issuer_of_patient_id: str = ""
+    duplicate_policy: str = DuplicatePolicy.KEEP_FIRST.value
+    strict_identifiers: bool = False
+    success_at_limit: bool = False
+    query_limit: int = 0
+    preferred_transfer_syntaxes: tuple[str, ...] = ()
+    private_sop_classes: bool = True
+    maximum_associations: int = 0
+    idle_timeout: int | None = None
+
+    def principal(self, address: str, calling_ae_title: str = "") -> Principal:
+        """The calling AE title matters where one row stands for many callers."""
+        return Principal(
+            kind=Kind.PEER,
+            name=self.name,
+            key=self.key,
+            address=address,
+            ae_title=calling_ae_title or self.ae_title,
+            services=self.services,
+        )
+
+    def closeness(self, address: IPAddress) -> int:
+        """Length of the longest prefix the address matches, -1 if none does."""
+        return max((network.prefixlen for network in self.networks if address in network), default=-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Rows that are enabled. Disabled peers are known by AE title only, so that a refusal can say why."""
+
+    version: int = 0
+    listeners: tuple[ListenerRules, ...] = ()
+    peers: tuple[PeerRules, ...] = ()
+    disabled_ae_titles: tuple[str, ...] = ()
+    _by_ae_title: Mapping[str, tuple[PeerRules, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        index: dict[str, tuple[PeerRules, ...]] = {}
+        for peer in sorted(self.peers, key=lambda peer: peer.name):
+            index[peer.ae_title] = (*index.get(peer.ae_title, ()), peer)
+        object.__setattr__(self, "_by_ae_title", index)
+
+    def caller(self, calling_ae_title: str, address: str) -> PeerRules | None:
+        """Rows naming the AE title go before rows for anyone; among them, the narrowest network wins."""
+        origin = parse_address(address)
+        if origin is None:
+            return None
+        for ae_title in (clean_ae_title(calling_ae_title), ANYONE):
+            matches = [(peer.closeness(origin), peer) for peer in self._by_ae_title.get(ae_title, ())]
+            closest = max(matches, key=lambda match: match[0], default=(-1, None))
+            if closest[0] >= 0:
+                return closest[1]
+        return None
+
+    def refusal(self, calling_ae_title: str, address: str) -> str:
+        """Why nobody answers to this caller, in words for an administrator."""
+        calling = clean_ae_title(calling_ae_title)
+        if calling in self._by_ae_title:
+            names = ", ".join(peer.name for peer in self._by_ae_title[calling])
+            return f"Calling AE title is that of {names}, but not from this address"
+        for ae_title in self._by_ae_title:
+            if ae_title.casefold() == calling.casefold():
+                return f"Calling AE title {calling!r} differs from {ae_title!r} only in upper and lower case"
+        if calling in self.disabled_ae_titles:
+            return "The peer with this calling AE title is disabled"
+        return "Unknown calling AE title"
+
+    def destination(self, ae_title: str) -> PeerRules | None:
+        """Where to send for a C-MOVE (PS3.4 C.4.2.1.5): a peer of exactly this AE title that can be called."""
+        wanted = clean_ae_title(ae_title)
+        if wanted == ANYONE:
+            return None
+        return next((peer for peer in self._by_ae_title.get(wanted, ()) if peer.host and peer.port), None)
+
+    def peer(self, name: str) -> PeerRules | None:
+        return next((peer for peer in self.peers if peer.name == name), None)
+
+    def listener(self, name: str) -> ListenerRules | None:
+        return next((listener for listener in self.listeners if listener.name == name), None)
+
+    @classmethod
+    def load(cls, resolve: Resolve = resolve_now) -> Self:
+        """What the database says. The version is read first: a change in between shows as a newer version later."""
+        version = ConfigVersion.objects.values_list("version", flat=True).first() or 0
+        peers = list(Peer.objects.order_by("name"))
+        return cls(
+            version=version,
+            listeners=tuple(listener_rules(row) for row in Listener.objects.filter(enabled=True).order_by("name")),
+            peers=tuple(peer_rules(row, resolve) for row in peers if row.enabled),
+            disabled_ae_titles=tuple(sorted({row.ae_title for row in peers if not row.enabled})),
+        )
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {
+                "version": self.version,
+                "listeners": [_plain(row) for row in self.listeners],
+                "peers": [_plain(row) for row in self.peers],
+                "disabled_ae_titles": list(self.disabled_ae_titles),
+            },
+            indent=1,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Fields of another version of the program are left out or take their defaults. Raises ValueError."""
+        try:
+            plain = json.loads(text)
+            return cls(
+                version=plain["version"],
+                listeners=tuple(ListenerRules(**_revived(ListenerRules, row)) for row in plain["listeners"]),
+                peers=tuple(PeerRules(**_revived(PeerRules, row)) for row in plain["peers"]),
+                disabled_ae_titles=tuple(plain.get("disabled_ae_titles", ())),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"Not a snapshot of rules: {error}") from error
+
+
+def listener_rules(row: Listener) -> ListenerRules:
+    copied = {entry.name: getattr(row, entry.name) for entry in fields(ListenerRules) if entry.name != "services"}
+    return ListenerRules(**copied, services=services_of(row.services))
+
+
+def peer_rules(row: Peer, resolve: Resolve = resolve_now) -> PeerRules:
+    made = ("key", "networks", "services", "preferred_transfer_syntaxes")
+    copied = {entry.name: getattr(row, entry.name) for entry in fields(PeerRules) if entry.name not in made}
+    return PeerRules(
+        **copied,
+        key=row.pk,
+        networks=_networks(row, resolve),
+        services=services_of(row.services),
+        preferred_transfer_syntaxes=tuple(str(uid) for uid in row.preferred_transfer_syntaxes),
+    )
+
+
+def services_of(names: Sequence[str]) -> frozenset[Service]:
+    """Verification belongs to everyone; a service this version does not know, to nobody."""
+    known = {str(service): service for service in Service}
+    return frozenset(known[name] for name in names if name in known) | {Service.ECHO}
+
+
+def _networks(row: Peer, resolve: Resolve) -> tuple[IPNetwork, ...]:
+    lines: Sequence[str] = row.address_ranges.split()
+    if not lines and row.host:
+        lines = [row.host] if parse_address(row.host) else resolve(row.host)
+    networks = []
+    for line in lines:
+        try:
+            networks.append(ipaddress.ip_network(line.partition("%")[0], strict=False))
+        except ValueError:
+            logger.warning("Peer %s: %r is neither an address nor a network, it matches no caller", row.name, line)
+    return tuple(networks)
+
+
+def _plain(row: ListenerRules | PeerRules) -> dict[str, Any]:
+    values = {entry.name: getattr(row, entry.name) for entry in fields(row)}
+    return {
+        name: sorted(str(item) for item in value)
+        if isinstance(value, frozenset)
+        else [str(item) for item in value]
+        if isinstance(value, tuple)
+        else value
+        for name, value in values.items()
+    }
+
+
+def _revived(cls: type[ListenerRules] | type[PeerRules], plain: Mapping[str, Any]) -> dict[str, Any]:
+    known = {entry.name for entry in fields(cls)}
+    values = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in plain.items() if name in known
+    }
+    values["services"] = services_of(values.get("services", ()))
+    if "networks" in values:
+        values["networks"] = tuple(ipaddress.ip_network(text) for text in values["networks"])
+    return values
+
+
+def snapshot_path() -> Path:
+    return Path(settings.SPOOL) / "rules.json"
+
+
+def write_snapshot(rules: Rules, path: Path | None = None) -> None:
+    """Whole or not at all, readable by its owner only."""
+    path = path or snapshot_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(rules.to_json())
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def read_snapshot(path: Path | None = None) -> Rules | None:
+    """None when there is none that can be read."""
+    path = path or snapshot_path()
+    try:
+        return Rules.from_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        logger.error("The rules kept in %s cannot be used: %s", path, error)
+        return None

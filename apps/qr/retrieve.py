@@ -1,0 +1,155 @@
+"""A request to retrieve -> the instances it names, in a stable order, few of them in memory at once."""
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_
+from typing import Final, NamedTuple
+
+from django.db.models import F, Q, QuerySet
+
+from apps.accounts.principal import Principal
+from apps.lookups import Kind, condition
+from apps.network.database import borrowed
+from apps.qr.attributes import (
+    BY_KEYWORD,
+    NOT_KEYS,
+    QUERY_RETRIEVE_LEVEL,
+    UNIQUE_KEYS,
+    Attribute,
+    InformationModel,
+    Level,
+    path,
+)
+from apps.qr.query import Asked, as_asked, read_level
+from apps.qr.rows import visible
+from apps.storage.models import Instance
+from dicom import matching
+from dicom.encoding import read_identifier
+from dicom.errors import InvalidValue
+from dicom.matching import AnyOf, Exact, Key
+
+PAGE: Final = 500
+_ISSUER: Final = BY_KEYWORD["IssuerOfPatientID"]
+_ORDER: Final = (
+    "series__study_id",
+    F("series__series_number_value").asc(nulls_first=True),
+    "series_id",
+    F("instance_number_value").asc(nulls_first=True),
+    "pk",
+)
+
+
+class Stored(NamedTuple):
+    """What sending an instance takes: columns of `Instance`."""
+
+    pk: int
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    path: str
+    dataset_offset: int
+    size: int
+    pixel_offset: int | None
+    storage_format: int
+    key_id: int | None
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    level: Level
+    keys: tuple[tuple[Attribute, Key], ...]
+
+
+class Instances:
+    """As they were when asked for; what is deleted in between is left out of the pages."""
+
+    def __init__(self, ids: "array[int]", kinds: frozenset[tuple[str, str]]) -> None:
+        self.kinds = kinds  # (SOP class, transfer syntax)
+        self._ids = ids
+        self._gone: dict[int, int] = {}  # by page
+
+    def __len__(self) -> int:
+        return len(self._ids) - sum(self._gone.values())
+
+    def __iter__(self) -> Iterator[Stored]:
+        for page in self.pages():
+            yield from page
+
+    def pages(self) -> Iterator[list[Stored]]:
+        for start in range(0, len(self._ids), PAGE):
+            page = self._ids[start : start + PAGE].tolist()
+            with borrowed():
+                rows = Instance.objects.filter(pk__in=page).values_list(*Stored._fields)
+                found = {row[0]: Stored(*row) for row in rows}
+            if len(found) < len(page):
+                self._gone[start] = len(page) - len(found)
+            yield [found[key] for key in page if key in found]
+
+
+def instances(principal: Principal, retrieval: Retrieval) -> Instances:
+    """Those the principal may see, by study, series number and instance number."""
+    rows: QuerySet[Instance] = visible(Level.IMAGE, principal).filter(
+        reduce(and_, (_condition(attribute, key) for attribute, key in retrieval.keys), Q())
+    )
+    with borrowed():
+        kinds = frozenset(rows.order_by().values_list("sop_class_uid", "transfer_syntax_uid").distinct())
+        # Eight bytes an instance: the number of sub-operations is known, and pages are read by id.
+        ids = array("q", rows.order_by(*_ORDER).values_list("pk", flat=True).iterator(chunk_size=5000))
+    return Instances(ids, kinds)
+
+
+def from_identifier(
+    identifier: bytes | None,
+    *,
+    transfer_syntax_uid: str,
+    model: InformationModel,
+    relational: bool = False,
+    strict: bool = False,
+    default_character_set: str = "",
+) -> Retrieval:
+    """Raises InvalidDataSet or InvalidValue: status A900 (PS3.4 Tables C.4-2, C.4-3)."""
+    if not identifier:
+        raise InvalidValue("an identifier is needed", tag=QUERY_RETRIEVE_LEVEL)
+    asked = as_asked(read_identifier(identifier, transfer_syntax_uid, default_character_set=default_character_set))
+    level = read_level(asked, model=model, strict=strict)
+    keys = {UNIQUE_KEYS[of]: _key(asked, UNIQUE_KEYS[of]) for of in model.levels if of <= level}
+    if keys[UNIQUE_KEYS[level]] is None:
+        raise InvalidValue("the unique key of the level is missing", tag=UNIQUE_KEYS[level].tag)
+    if strict and not relational:
+        _check_hierarchy(asked, keys, level)
+    # Other keys do not select (PS3.4 C.4.2.2.1), but the issuer says whose patient ID it is.
+    if model.top is Level.PATIENT:
+        keys[_ISSUER] = _key(asked, _ISSUER)
+    return Retrieval(level, tuple((attribute, key) for attribute, key in keys.items() if key is not None))
+
+
+def _key(asked: Asked, attribute: Attribute) -> Key | None:
+    """Values are meant as they are: a patient ID with an asterisk is one patient's."""
+    value = asked.get(attribute.tag, "")
+    text = value if isinstance(value, str) else ""
+    if attribute.vr == "UI":
+        key = matching.parse("UI", text, tag=attribute.tag)
+        return key if isinstance(key, Exact | AnyOf) else None
+    values = tuple(part for part in (part.strip(" \0") for part in text.split("\\")) if part)
+    return AnyOf(values) if values else None
+
+
+def _check_hierarchy(asked: Asked, keys: dict[Attribute, Key | None], level: Level) -> None:
+    """PS3.4 C.4.2.2.1: one value of each unique key above the level, at the patient level of its own, no other key."""
+    for attribute, key in keys.items():
+        several = attribute.level is level and attribute.vr == "UI"
+        single = isinstance(key, Exact) or (isinstance(key, AnyOf) and len(key.values) == 1)
+        if not several and not single:
+            raise InvalidValue("one value of each unique key above the level is needed", tag=attribute.tag)
+    known = {attribute.tag for attribute in keys} | NOT_KEYS
+    for tag in asked:
+        if tag not in known:
+            raise InvalidValue("only unique keys select what is retrieved", tag=tag)
+
+
+def _condition(attribute: Attribute, key: Key) -> Q:
+    column = path(start=Level.IMAGE, target=attribute.level) + attribute.column
+    return condition(key, kind=attribute.kind or Kind.KEY, column=column)

@@ -1,0 +1,217 @@
+"""Query/Retrieve, PS3.4 annex C, as SCU: ask a remote archive, have it send to us or to somebody else.
+
+with associate(host, port, ..., contexts=scu.contexts(FIND[STUDY_ROOT])) as assoc:
+    for answer in scu.find(assoc, STUDY_ROOT, scu.request("STUDY", {"PatientID": "1"})):
+        ...
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from apps.qr.attributes import FIND, GET, MOVE, QUERY_RETRIEVE_LEVEL, SPECIFIC_CHARACTER_SET, InformationModel
+from apps.qr.suboperations import FAILED_SOP_INSTANCE_UID_LIST
+from apps.storage import intake
+from apps.storage.intake import Refused
+from dicom import part10, status
+from dicom.dictionary import dictionary_vr, tag_of
+from dicom.dimse import Association, Context, Message, Response
+from dicom.dimse.negotiation import Role
+from dicom.encoding import ElementIn, Identifier, encode_elements, read_identifier
+from dicom.errors import DicomError, InvalidValue
+from dicom.part10 import Provenance
+from dicom.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from dicom.values import encode, is_uid
+
+PLAIN = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)  # PS3.5 10.1
+MOST_KINDS = 127  # PS3.8 9.3.2: 128 contexts, one of them the retrieve's own
+_UNICODE = "ISO_IR 192"
+
+Proposal = tuple[str, Sequence[str]]
+
+
+class NotAccepted(DicomError):
+    """The peer does not offer this service to us."""
+
+
+class Failed(DicomError):
+    """The final response to a query or a retrieve is none of success."""
+
+    def __init__(self, status: int, comment: str) -> None:
+        super().__init__(f"Status {status:04X}{f': {comment}' if comment else ''}")
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a response says of the sub-operations; `remaining` is None in the final one of most archives."""
+
+    status: int
+    completed: int
+    failed: int
+    warning: int
+    remaining: int | None
+    failed_uids: tuple[str, ...] = ()
+    comment: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        return not status.is_pending(self.status)
+
+
+class Keeper(Protocol):
+    """Where the instances of a C-GET go."""
+
+    def store(self, assoc: Association, message: Message) -> None: ...
+
+
+def request(level: str, keys: Mapping[str, str]) -> list[ElementIn]:
+    """Keys by keyword; values as PS3.4 C.2.2.2 has them, "" to have it answered, of a sequence all of it."""
+    elements: dict[int, ElementIn] = {QUERY_RETRIEVE_LEVEL: (QUERY_RETRIEVE_LEVEL, "CS", level.encode())}
+    if not all(text.isascii() for text in keys.values()):
+        elements[SPECIFIC_CHARACTER_SET] = (SPECIFIC_CHARACTER_SET, "CS", _UNICODE.encode())
+    for keyword, text in keys.items():
+        tag = tag_of(keyword)
+        if tag is None:
+            raise InvalidValue(f"{keyword} is no keyword of PS3.6")
+        elements[tag] = (tag, dictionary_vr(tag)[:2], encode(text, (_UNICODE,)))
+    return [elements[tag] for tag in sorted(elements)]
+
+
+def contexts(sop_class_uid: str, kinds: Mapping[str, Sequence[str]] | None = None) -> list[Proposal]:
+    """To propose for a query or a retrieve; for C-GET also `kinds`: storage SOP class -> transfer syntaxes we take."""
+    storage = list((kinds or {}).items())[:MOST_KINDS]
+    return [(sop_class_uid, PLAIN), *storage]
+
+
+def roles(kinds: Mapping[str, Sequence[str]]) -> dict[str, Role]:
+    """PS3.4 C.5.3: who asks by C-GET is the provider of storage."""
+    return dict.fromkeys(kinds, (False, True))
+
+
+def find(
+    assoc: Association, model: InformationModel, keys: Sequence[ElementIn], *, limit: int = 0
+) -> Iterator[Identifier]:
+    """Answers as they come; after `limit` of them the rest is cancelled. Raises Failed, NotAccepted, DimseError."""
+    context = _context(assoc, FIND[model])
+    responses = assoc.c_find(context=context, identifier=encode_elements(keys, context.transfer_syntax))
+    with closing(responses):
+        for number, response in enumerate(responses, start=1):
+            if not status.is_pending(response.status):
+                if not status.is_success(response.status):
+                    raise Failed(response.status, response.command.error_comment)
+                return
+            yield read_identifier(response.data_set or b"", context.transfer_syntax)
+            if number == limit:
+                return
+
+
+def move(
+    assoc: Association, model: InformationModel, keys: Sequence[ElementIn], *, destination: str
+) -> Iterator[Progress]:
+    """How it goes, the final response last, whatever its status. Raises NotAccepted, DimseError."""
+    context = _context(assoc, MOVE[model])
+    identifier = encode_elements(keys, context.transfer_syntax)
+    with closing(assoc.c_move(context=context, destination=destination, identifier=identifier)) as responses:
+        for response in responses:
+            yield _progress(response, context)
+
+
+def get(assoc: Association, model: InformationModel, keys: Sequence[ElementIn], keeper: Keeper) -> Iterator[Progress]:
+    """The same for what comes on this association; `keeper` answers each instance. Raises NotAccepted, DimseError."""
+    context = _context(assoc, GET[model])
+    identifier = encode_elements(keys, context.transfer_syntax)
+    with closing(assoc.c_get(context=context, identifier=identifier, on_store=keeper.store)) as responses:
+        for response in responses:
+            yield _progress(response, context)
+
+
+@dataclass(slots=True)
+class IntoFolder:
+    """Each instance a file, named by its SOP Instance UID, whole or not at all."""
+
+    folder: Path
+    kept: list[str] = field(default_factory=list)
+
+    def store(self, assoc: Association, message: Message) -> None:
+        uid = message.command.affected_sop_instance_uid
+        if not is_uid(uid):  # it becomes a name
+            assoc.respond(message, status.STORE_CANNOT_UNDERSTAND, error_comment="Not a UID")
+            return
+        partial = self.folder / f"{uid}.part"
+        try:
+            self._write(partial, message)
+            os.replace(partial, self.folder / f"{uid}.dcm")
+        except OSError as error:
+            assoc.respond(message, status.STORE_OUT_OF_RESOURCES, error_comment=error.strerror or "")
+            return
+        finally:
+            partial.unlink(missing_ok=True)
+        self.kept.append(uid)
+        assoc.respond(message, status.SUCCESS)
+
+    @staticmethod
+    def _write(path: Path, message: Message) -> None:
+        with open(path, "wb") as file:
+            file.write(
+                part10.meta_group(
+                    sop_class_uid=message.command.affected_sop_class_uid,
+                    sop_instance_uid=message.command.affected_sop_instance_uid,
+                    transfer_syntax_uid=message.context.transfer_syntax,
+                    provenance=None,
+                )
+            )
+            for views in message.fragments():
+                file.writelines(views)
+
+
+@dataclass(slots=True)
+class IntoArchive:
+    """Each instance taken into our own archive, the way everything comes in; `provenance` says whom it is from."""
+
+    provenance: Provenance
+    kept: list[str] = field(default_factory=list)  # names in the spool, for `intake.wait_indexed`
+
+    def store(self, assoc: Association, message: Message) -> None:
+        command = message.command
+        try:
+            received = intake.receive(
+                provenance=replace(self.provenance, association_id=assoc.id),
+                sop_class_uid=command.affected_sop_class_uid,
+                sop_instance_uid=command.affected_sop_instance_uid,
+                transfer_syntax_uid=message.context.transfer_syntax,
+                fragments=message.fragments(),
+            )
+        except Refused as refused:
+            elements = refused.offending_elements
+            assoc.respond(message, refused.status, error_comment=str(refused), offending_elements=elements)
+            return
+        self.kept.append(received.name)
+        assoc.respond(message, status.SUCCESS)
+
+
+def _context(assoc: Association, sop_class_uid: str) -> Context:
+    context = assoc.context_for(sop_class_uid)
+    if context is None:
+        raise NotAccepted(f"{assoc.called_ae_title} does not offer this to {assoc.calling_ae_title}")
+    return context
+
+
+def _progress(response: Response, context: Context) -> Progress:
+    command = response.command
+    failed: tuple[str, ...] = ()
+    if response.data_set:
+        listed = read_identifier(response.data_set, context.transfer_syntax).text(FAILED_SOP_INSTANCE_UID_LIST)
+        failed = tuple(uid for uid in listed.split("\\") if uid)
+    return Progress(
+        status=response.status,
+        completed=command.number_of_completed_suboperations or 0,
+        failed=command.number_of_failed_suboperations or 0,
+        warning=command.number_of_warning_suboperations or 0,
+        remaining=command.number_of_remaining_suboperations,
+        failed_uids=failed,
+        comment=command.error_comment,
+    )

@@ -1,0 +1,301 @@
+"""What the archive holds, and what waits for a human: quarantine, conflicts, failed and deleted files."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from apps.accounts.users import asking
+from apps.audit.admin import ReadOnlyAdmin, moment
+from apps.network.admin import ButtonAdmin
+from apps.storage import archive, failed
+from apps.storage.models import (
+    Conflict,
+    DeletedInstance,
+    FailedFile,
+    Patient,
+    QuarantinedInstance,
+    QuarantineState,
+    Series,
+    Study,
+)
+from dicom.errors import DicomError
+
+_LONGEST = 48  # characters of a cell; the whole is its title
+
+
+def text(field: str, description: str) -> Any:
+    """A column of patients' or senders' text: isolated, so that right-to-left names leave their neighbours alone."""
+
+    @admin.display(description=description, ordering=field)
+    def show(row: Any) -> SafeString:
+        value = row
+        for name in field.split("__"):
+            value = getattr(value, name)
+        shown = value if len(value) <= _LONGEST else f"{value[: _LONGEST - 1]}…"
+        return format_html('<bdi title="{}">{}</bdi>', value, shown or "-")
+
+    return show
+
+
+def uid(field: str, description: str) -> Any:
+    """A column for a UID: its end, which differs, with the whole on hover."""
+
+    @admin.display(description=description, ordering=field)
+    def show(row: Any) -> SafeString:
+        value = getattr(row, field)
+        return format_html('<span title="{}">{}</span>', value, f"…{value[-16:]}" if len(value) > 17 else value)
+
+    return show
+
+
+def date(field: str, description: str) -> Any:
+    """A column for a DA value, as sent where it is no date."""
+
+    @admin.display(description=description, ordering=field)
+    def show(row: Any) -> SafeString:
+        raw, value = getattr(row, field), getattr(row, f"{field}_value")
+        return format_html('<span class="nowrap" title="{}">{}</span>', raw, value.isoformat() if value else raw or "-")
+
+    return show
+
+
+@admin.register(Patient)
+class PatientAdmin(ReadOnlyAdmin):
+    list_display = [
+        text("patient_name", "name"),
+        text("patient_id", "patient ID"),
+        text("issuer_of_patient_id", "issuer"),
+        date("patient_birth_date", "born"),
+        "patient_sex",
+    ]
+    search_fields = ["patient_id__startswith", "patient_name_key__startswith"]
+    search_help_text = "Beginning of the patient ID, or of the name in small letters without accents."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Patient]:
+        seen = Study.objects.visible_to(asking(request)).values("patient")
+        return super().get_queryset(request).filter(pk__in=seen)
+
+
+@admin.register(Study)
+class StudyAdmin(ReadOnlyAdmin):
+    list_display = [
+        text("patient__patient_name", "patient"),
+        text("patient__patient_id", "patient ID"),
+        date("study_date", "date"),
+        text("modalities_in_study", "modalities"),
+        text("study_description", "description"),
+        text("accession_number", "accession"),
+        "holds",
+        moment("received_at", "received"),
+    ]
+    list_select_related = ["patient"]
+    search_fields = [
+        "study_instance_uid__exact",
+        "accession_number__exact",
+        "patient__patient_id__startswith",
+        "patient__patient_name_key__startswith",
+    ]
+    search_help_text = "Study Instance UID, accession number, beginning of the patient ID or of the name."
+    date_hierarchy = "study_date_value"
+    actions = ["delete_studies"]
+
+    @admin.display(description="holds", ordering="number_of_study_related_instances")
+    def holds(self, study: Study) -> SafeString:
+        return format_html(
+            '<a class="nowrap" href="{}?q={}">{} series, {} instances</a>',
+            reverse("admin:storage_series_changelist"),
+            study.study_instance_uid,
+            study.number_of_study_related_series,
+            study.number_of_study_related_instances,
+        )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Study]:
+        return Study.objects.visible_to(asking(request)).order_by("-received_at")
+
+    @admin.action(description="Delete selected studies")
+    def delete_studies(self, request: HttpRequest, queryset: QuerySet[Study]) -> HttpResponse | None:
+        if not request.user.has_perm("storage.delete_study"):
+            raise PermissionDenied
+        if request.POST.get("confirmed") != "yes":
+            return self._confirm(request, queryset)
+        for study in queryset:
+            try:
+                count = archive.delete(principal=asking(request), study_instance_uid=study.study_instance_uid)
+            except DicomError as error:
+                self.message_user(request, f"{study.study_instance_uid}: {error}", messages.ERROR)
+            else:
+                self.message_user(request, f"{study.study_instance_uid}: {count} files deleted.", messages.SUCCESS)
+        return None
+
+    def _confirm(self, request: HttpRequest, queryset: QuerySet[Study]) -> HttpResponse:
+        studies = list(queryset.select_related("patient"))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Delete this study?" if len(studies) == 1 else f"Delete {len(studies)} studies?",
+            "studies": studies,
+            "instances": sum(study.number_of_study_related_instances for study in studies),
+            "hours": int(archive.RESTORABLE.total_seconds() // 3600),
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "admin/storage/delete_studies.html", context)
+
+
+@admin.register(Series)
+class SeriesAdmin(ReadOnlyAdmin):
+    list_display = [
+        uid("series_instance_uid", "series"),
+        text("modality", "modality"),
+        text("series_number", "number"),
+        text("series_description", "description"),
+        text("body_part_examined", "body part"),
+        "instances",
+        moment("changed_at", "changed"),
+    ]
+    list_filter = ["modality"]
+    search_fields = ["series_instance_uid__exact", "study__study_instance_uid__exact"]
+
+    @admin.display(description="instances", ordering="number_of_series_related_instances")
+    def instances(self, series: Series) -> int:
+        return series.number_of_series_related_instances
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Series]:
+        visible = Study.objects.visible_to(asking(request))
+        return super().get_queryset(request).filter(study__in=visible).order_by("-changed_at")
+
+
+class DecidingAdmin(ButtonAdmin):
+    """Buttons that end in a verb of the archive; what it refuses is said."""
+
+    def decide(self, request: HttpRequest, done: str, verb: Any, **arguments: Any) -> HttpResponse:
+        if not request.user.has_perm(f"storage.change_{self.opts.model_name}"):
+            raise PermissionDenied
+        try:
+            verb(principal=asking(request), **arguments)
+        except DicomError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            self.message_user(request, done, messages.SUCCESS)
+        return self.back()
+
+
+@admin.register(QuarantinedInstance)
+class QuarantinedInstanceAdmin(DecidingAdmin):
+    list_display = [
+        uid("sop_instance_uid", "instance"),
+        "decision",
+        text("patient", "patient"),
+        "reason",
+        text("calling_ae_title", "sender"),
+        moment("received_at", "received"),
+        "state",
+    ]
+    list_filter = ["state", "calling_ae_title"]
+    search_fields = ["sop_instance_uid__exact", "study_instance_uid__exact"]
+    ordering = ["-received_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[QuarantinedInstance]:
+        study = Study.objects.visible_to(asking(request)).filter(study_instance_uid=OuterRef("study_instance_uid"))
+        name = Subquery(study.values("patient__patient_name")[:1])
+        rows: QuerySet[QuarantinedInstance] = super().get_queryset(request)
+        return rows.annotate(patient=Coalesce(name, Value("")))
+
+    @admin.display(description="")
+    def decision(self, row: QuarantinedInstance) -> str | SafeString:
+        if row.state == QuarantineState.DISCARDED:
+            return "-"
+        return self.button("accept", "Make current", row) + self.button("discard", "Discard", row)
+
+    def press_accept(self, request: HttpRequest, row: QuarantinedInstance) -> HttpResponse:
+        return self.decide(request, "This version is the current one now.", archive.accept, name=row.name)
+
+    def press_discard(self, request: HttpRequest, row: QuarantinedInstance) -> HttpResponse:
+        return self.decide(request, "This version is discarded.", archive.discard, name=row.name)
+
+    buttons = {"accept": press_accept, "discard": press_discard}
+
+
+class OpenFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "open"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "open"), ("no", "dismissed")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Conflict]) -> QuerySet[Conflict]:
+        wanted = {"yes": True, "no": False}.get(self.value() or "")
+        return queryset if wanted is None else queryset.filter(is_open=wanted)
+
+
+@admin.register(Conflict)
+class ConflictAdmin(DecidingAdmin):
+    list_display = ["kind", "decision", "what", "said", text("key", "of"), moment("last_seen", "last seen")]
+    list_filter = [OpenFilter, "kind"]
+    search_fields = ["key__startswith"]
+    ordering = ["-last_seen"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Conflict]:
+        return super().get_queryset(request).exclude(values=[])  # what was dismissed and is no disagreement any more
+
+    @admin.display(description="attribute", ordering="attribute")
+    def what(self, row: Conflict) -> str:
+        return row.attribute.replace("_", " ")
+
+    @admin.display(description="values")
+    def said(self, row: Conflict) -> SafeString:
+        return format_html_join(SafeString("<br>"), "<bdi>{}</bdi>", ((value or "-",) for value, _ in row.values))
+
+    @admin.display(description="")
+    def decision(self, row: Conflict) -> str | SafeString:
+        return self.button("dismiss", "Dismiss", row) if row.is_open else f"dismissed by {row.dismissed_by}"
+
+    def press_dismiss(self, request: HttpRequest, row: Conflict) -> HttpResponse:
+        return self.decide(request, "Dismissed; another value opens it again.", archive.dismiss, conflict=row)
+
+    buttons = {"dismiss": press_dismiss}
+
+
+@admin.register(FailedFile)
+class FailedFileAdmin(DecidingAdmin):
+    list_display = [moment("failed_at", "put aside"), "decision", text("reason", "reason"), "node", "name"]
+    list_filter = ["node"]
+    search_fields = ["name"]
+    ordering = ["-failed_at"]
+
+    @admin.display(description="")
+    def decision(self, row: FailedFile) -> str | SafeString:
+        return "given back" if row.retried_at else self.button("retry", "Try again", row)
+
+    def press_retry(self, request: HttpRequest, row: FailedFile) -> HttpResponse:
+        return self.decide(request, "The indexer takes it again.", failed.retry, row=row)
+
+    buttons = {"retry": press_retry}
+
+
+@admin.register(DeletedInstance)
+class DeletedInstanceAdmin(DecidingAdmin):
+    list_display = [
+        uid("sop_instance_uid", "instance"),
+        "decision",
+        uid("study_instance_uid", "study"),
+        moment("deleted_at", "deleted"),
+        "deleted_by",
+    ]
+    search_fields = ["sop_instance_uid__exact", "study_instance_uid__exact"]
+    ordering = ["-deleted_at"]
+
+    @admin.display(description="")
+    def decision(self, row: DeletedInstance) -> str | SafeString:
+        return "removed for good" if row.purged_at else self.button("restore", "Restore the whole deletion", row)
+
+    def press_restore(self, request: HttpRequest, row: DeletedInstance) -> HttpResponse:
+        return self.decide(request, "What this deletion removed is back.", archive.restore, deletion=row.record)
+
+    buttons = {"restore": press_restore}

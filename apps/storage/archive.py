@@ -1,0 +1,280 @@
+"""The only door to the bytes of the archive, and the decisions about what it holds."""
+
+import fcntl
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from apps.accounts.principal import Principal
+from apps.audit import trail
+from apps.audit.trail import Actor
+from apps.failpoints import failpoint
+from apps.network.database import borrowed
+from apps.storage import decisions, placement, records
+from apps.storage.index import contended
+from apps.storage.models import (
+    Conflict,
+    DeletedInstance,
+    Instance,
+    QuarantinedInstance,
+    QuarantineState,
+    Series,
+    Study,
+)
+from apps.storage.rebuild import Files
+from apps.storage.records import Act, Record
+from apps.storage.spool import spool
+from dicom.errors import DicomError
+
+# Where a failpoint may stop a decision, in order.
+STEPS = ("decision.recorded", "decision.performed")
+
+RESTORABLE = timedelta(days=1)  # so long a deleted or discarded file is kept
+
+
+class Gone(DicomError):
+    """No file: deleted and purged, or lost."""
+
+
+class Stored(Protocol):
+    """Columns of an `Instance` (or of a file kept elsewhere) by which its bytes are found."""
+
+    @property
+    def sop_instance_uid(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def dataset_offset(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def transfer_syntax_uid(self) -> str: ...
+    @property
+    def pixel_offset(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OpenInstance:
+    """A data set ready to be read: `size` bytes of `fd` from `dataset_offset` on. `pixel_offset` is in the file."""
+
+    fd: int
+    dataset_offset: int
+    size: int
+    transfer_syntax_uid: str
+    pixel_offset: int | None
+
+
+@contextmanager
+def open(row: Stored) -> Iterator[OpenInstance]:
+    """The bytes of an instance, as long as the block lasts. Raises Gone, OSError."""
+    try:
+        fd = os.open(placement.path_of(row.path), os.O_RDONLY)
+    except FileNotFoundError:
+        row = _as_it_is_now(row)
+        fd = os.open(placement.path_of(row.path), os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)  # a purge leaves alone what somebody reads
+        yield OpenInstance(fd, row.dataset_offset, row.size, row.transfer_syntax_uid, row.pixel_offset)
+    finally:
+        os.close(fd)
+
+
+def _as_it_is_now(row: Stored) -> Stored:
+    """Another file of the same instance may have taken the place since the row was read."""
+    with borrowed():
+        now = Instance.objects.filter(sop_instance_uid=row.sop_instance_uid).exclude(path=row.path).first()
+    if now is None or not placement.path_of(now.path).exists():
+        raise Gone("The file of this instance is gone")
+    return now
+
+
+class Unknown(DicomError):
+    """There is no such thing, or not for this principal."""
+
+
+class AlreadyDecided(DicomError):
+    """Somebody else was first."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    act: Act
+    content: Mapping[str, Any]
+    object: str
+    detail: Mapping[str, Any]
+
+
+def _decide(principal: Principal, decision: Callable[[], _Decision], files: Files | None = None) -> _Decision:
+    """Record, rows and trail together: the record first, and gone again unless the rest comes to its end."""
+
+    def attempt() -> _Decision:
+        with transaction.atomic():
+            made = decision()
+            record = Record(spool().new_name(), made.act, principal.name, made.content)
+            records.write(record)
+            try:
+                failpoint("decision.recorded")
+                decisions.perform(record, files or Files())
+                failpoint("decision.performed")
+                trail.record(actor=Actor.of(principal), action=made.act.value, object=made.object, detail=made.detail)
+            except BaseException:
+                records.withdraw(record)
+                raise
+        return made
+
+    return contended(attempt)
+
+
+def delete(
+    *,
+    principal: Principal,
+    study_instance_uid: str,
+    series_instance_uid: str = "",
+    sop_instance_uids: Collection[str] = (),
+) -> int:
+    """A study, or one series of it, or some instances: out of the index, restorable until purged; how many files.
+
+    Raises Unknown.
+    """
+    study = Study.objects.visible_to(principal).filter(study_instance_uid=study_instance_uid).first()
+    if study is None:
+        raise Unknown("No such study")
+    files = Files()
+    if series_instance_uid or sop_instance_uids:  # what stays is read again: before anything is locked
+        files.of_series(Series.objects.filter(study=study).values_list("pk", flat=True))
+
+    def decision() -> _Decision:
+        doomed = Instance.objects.filter(series__study__study_instance_uid=study_instance_uid)
+        if series_instance_uid:
+            doomed = doomed.filter(series__series_instance_uid=series_instance_uid)
+        if sop_instance_uids:
+            doomed = doomed.filter(sop_instance_uid__in=sop_instance_uids)
+        described = _described(doomed.select_related("series"), study_instance_uid)
+        if not described:
+            raise Unknown("Nothing to delete")
+        level, uid = ("series", series_instance_uid) if series_instance_uid else ("study", study_instance_uid)
+        detail = {"files": len(described), "study_instance_uid": study_instance_uid}
+        return _Decision(Act.DELETE, {"files": described}, f"{level} {uid}", detail)
+
+    return len(_decide(principal, decision, files).content["files"])
+
+
+def _described(doomed: QuerySet[Instance], study_instance_uid: str) -> list[dict[str, Any]]:
+    """The current files and the other versions of the same instances."""
+    described = []
+    uids: dict[str, dict[str, str]] = {}
+    for row in doomed.order_by("name"):
+        own = {
+            "sop_instance_uid": row.sop_instance_uid,
+            "sop_class_uid": row.sop_class_uid,
+            "study_instance_uid": study_instance_uid,
+            "series_instance_uid": row.series.series_instance_uid,
+        }
+        uids[row.sop_instance_uid] = own
+        described.append(decisions.described(row, own) | {"was_current": True})
+    kept = QuarantinedInstance.objects.filter(sop_instance_uid__in=uids).exclude(state=QuarantineState.DISCARDED)
+    for other in kept.order_by("name"):
+        own = {name: getattr(other, name) for name in decisions.UIDS}
+        described.append(decisions.described(other, own) | {"was_current": False})
+    return described
+
+
+def restore(*, principal: Principal, deletion: str) -> int:
+    """What one deletion (the name of its record) has removed and no purge has; how many files. Raises Unknown."""
+
+    def decision() -> _Decision:
+        rows = list(DeletedInstance.objects.select_for_update().filter(record=deletion, purged_at=None))
+        plan = decisions.restoration(row for row in rows if placement.path_of(row.path).exists())
+        if not any(plan.values()):
+            raise Unknown("Nothing left to restore")
+        uid = rows[0].study_instance_uid
+        return _Decision(Act.RESTORE, plan, f"study {uid}", {name: len(files) for name, files in plan.items()})
+
+    return sum(map(len, _decide(principal, decision).content.values()))
+
+
+def accept(*, principal: Principal, name: str) -> None:
+    """Make this quarantined file the current version. Raises AlreadyDecided, Gone."""
+
+    def decision() -> _Decision:
+        row = _quarantined(name, ~Q(state=QuarantineState.DISCARDED))
+        if not placement.path_of(row.path).exists():
+            raise Gone("The file of this version is gone")
+        return _Decision(Act.ACCEPT, {"name": name}, f"instance {row.sop_instance_uid}", {"file": name})
+
+    _decide(principal, decision)
+
+
+def discard(*, principal: Principal, name: str) -> None:
+    """This quarantined file is not wanted; it is purged like a deleted one. Raises AlreadyDecided."""
+
+    def decision() -> _Decision:
+        row = _quarantined(name, ~Q(state=QuarantineState.DISCARDED))
+        own = {uid: getattr(row, uid) for uid in decisions.UIDS}
+        file = decisions.described(row, own) | {"reason": row.reason}
+        return _Decision(Act.DISCARD, {"file": file}, f"instance {row.sop_instance_uid}", {"file": name})
+
+    _decide(principal, decision)
+
+
+def _quarantined(name: str, condition: Q) -> QuarantinedInstance:
+    row = QuarantinedInstance.objects.select_for_update().filter(condition, name=name).first()
+    if row is None:
+        raise AlreadyDecided("This version is not in quarantine any more")
+    return row
+
+
+def dismiss(*, principal: Principal, conflict: Conflict) -> None:
+    """Nothing is to be done about these values; another one opens the conflict again."""
+    content = {
+        "kind": conflict.kind,
+        "key": conflict.key,
+        "attribute": conflict.attribute,
+        "values": [text for text, _ in conflict.values],
+    }
+    _decide(principal, lambda: _Decision(Act.DISMISS, content, f"conflict {conflict.pk}", {}))
+
+
+def purge(*, principal: Principal, before: timedelta = RESTORABLE) -> int:
+    """Remove for good what was deleted or discarded so long ago, and nobody reads; how many files."""
+    limit = timezone.now() - before
+    deleted = DeletedInstance.objects.filter(purged_at=None, deleted_at__lt=limit)
+    discarded = QuarantinedInstance.objects.filter(
+        purged_at=None, state=QuarantineState.DISCARDED, resolved_at__lt=limit
+    )
+
+    def decision() -> _Decision:
+        doomed = [*deleted.select_for_update(), *discarded.select_for_update()]
+        names = [row.name for row in doomed if _removed(row.path)]
+        if not names:
+            raise Unknown("Nothing to purge")
+        return _Decision(Act.PURGE, {"names": names}, "archive", {"files": len(names)})
+
+    try:
+        return len(_decide(principal, decision).content["names"])
+    except Unknown:
+        return 0
+
+
+def _removed(place: str) -> bool:
+    """False if somebody reads it."""
+    path = placement.path_of(place)
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True

@@ -1,0 +1,219 @@
+"""What a recorded decision does to the index: now, after a crash, and when the index is rebuilt."""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from django.db import IntegrityError, connection, transaction
+from django.db.backends.utils import CursorWrapper
+from django.utils import timezone
+
+from apps.storage import conflicts, records, upsert, versions
+from apps.storage.conflicts import Subject
+from apps.storage.index import announce, contended
+from apps.storage.models import (
+    ArchiveRecord,
+    Conflict,
+    ConflictKind,
+    DeletedInstance,
+    Instance,
+    QuarantinedInstance,
+    QuarantineState,
+    Series,
+    StoredFile,
+)
+from apps.storage.reading import Reading
+from apps.storage.rebuild import Files, rebuild
+from apps.storage.records import Act, Record
+from apps.storage.spool import moment, received_ns
+
+log = logging.getLogger(__name__)
+
+UIDS = ("sop_instance_uid", "sop_class_uid", "study_instance_uid", "series_instance_uid")
+
+
+def described(row: StoredFile, uids: Mapping[str, str]) -> dict[str, Any]:
+    """A file as a record tells of it, so that its row can be made when the file itself has been purged."""
+    columns = {field.name: getattr(row, field.name) for field in StoredFile._meta.fields}
+    del columns["received_at"]  # follows from the name
+    return columns | dict(uids)
+
+
+def _columns(file: Mapping[str, Any]) -> dict[str, Any]:
+    return {**file, "received_at": moment(received_ns(file["name"]))}
+
+
+def catch_up() -> int:
+    """Apply the records a crash has kept from the index."""
+    applied = set(ArchiveRecord.objects.values_list("name", flat=True))
+    missing = [name for name in records.names() if name not in applied]
+    for name in missing:
+        log.warning("a decision that was not in the index is applied: %s", name)
+        apply(records.read(name))
+    return len(missing)
+
+
+def apply(record: Record) -> None:
+    """Once: a record that has been applied is left alone."""
+    try:
+        contended(lambda: _apply_once(record))
+    except IntegrityError:
+        if not ArchiveRecord.objects.filter(name=record.name).exists():
+            raise
+
+
+def _apply_once(record: Record) -> None:
+    with transaction.atomic():
+        if not ArchiveRecord.objects.filter(name=record.name).exists():
+            perform(record, Files())
+
+
+def perform(record: Record, files: Files) -> None:
+    """In a transaction of the caller."""
+    ArchiveRecord.objects.create(name=record.name, applied_at=timezone.now())
+    with connection.cursor() as cursor:
+        announce(_ACTS[record.act](cursor, record, files))
+
+
+def _delete(cursor: CursorWrapper, record: Record, files: Files) -> set[str]:
+    described_files = record.content["files"]
+    names = [file["name"] for file in described_files]
+    current = Instance.objects.filter(name__in=names)
+    series = set(current.values_list("series__series_instance_uid", flat=True))
+    current.delete()
+    QuarantinedInstance.objects.filter(name__in=names).delete()
+    DeletedInstance.objects.filter(name__in=names).delete()  # restored once, from a file that has been purged since
+    DeletedInstance.objects.bulk_create(
+        [
+            DeletedInstance(
+                **_columns(file), record=record.name, deleted_at=moment(record.at), deleted_by=record.by[:150]
+            )
+            for file in described_files
+        ],
+        batch_size=500,
+    )
+    series |= {file["series_instance_uid"] for file in described_files}
+    if not Series.objects.filter(series_instance_uid__in=series).exists():  # rebuilding, with its files purged
+        left = Series.objects.filter(
+            study__study_instance_uid__in={file["study_instance_uid"] for file in described_files}
+        )
+        series = set(left.values_list("series_instance_uid", flat=True))
+    studies = set(rebuild(cursor, series, files=files).studies)
+    return studies | _promote(cursor, {file["sop_instance_uid"] for file in described_files}, files)
+
+
+def _promote(cursor: CursorWrapper, uids: Collection[str], files: Files) -> set[str]:
+    """Of versions that a decision does not name, the next becomes current; of others no disagreement is left."""
+    kept = QuarantinedInstance.objects.exclude(state=QuarantineState.DISCARDED).filter(sop_instance_uid__in=uids)
+    others = set(kept.values_list("sop_instance_uid", flat=True))
+    kinds = ConflictKind.INSTANCE_OF_TWO_SERIES
+    listed = Conflict.objects.filter(kind=kinds, key__in=uids).values_list("key", flat=True)
+    conflicts.replace({}, {Subject(kinds, uid) for uid in listed if uid not in others})
+    return versions.promote(cursor, others, files)
+
+
+def restoration(rows: Iterable[DeletedInstance]) -> dict[str, list[str]]:
+    """Current again where nothing has come since, else kept beside it; what has come again as it was stays out."""
+    plan: dict[str, list[str]] = {"current": [], "beside": []}
+    rows = sorted(rows, key=lambda row: (not row.was_current, row.name))
+    held = _held({row.sop_instance_uid for row in rows})
+    for row in rows:
+        digests = held.setdefault(row.sop_instance_uid, set())
+        if row.digest not in digests:
+            plan["beside" if digests else "current"].append(row.name)
+            digests.add(row.digest)
+    return plan
+
+
+def _held(uids: Collection[str]) -> dict[str, set[str]]:
+    """Digests of the versions the index has of these instances."""
+    found: dict[str, set[str]] = {}
+    kept = QuarantinedInstance.objects.exclude(state=QuarantineState.DISCARDED)
+    for rows in (Instance.objects.all(), kept):
+        for uid, digest in rows.filter(sop_instance_uid__in=uids).values_list("sop_instance_uid", "digest"):
+            found.setdefault(uid, set()).add(digest)
+    return found
+
+
+def _restore(cursor: CursorWrapper, record: Record, files: Files) -> set[str]:
+    current, beside = record.content["current"], record.content["beside"]
+    rows = DeletedInstance.objects.filter(name__in=[*current, *beside], purged_at=None)
+    places = dict(rows.values_list("name", "path"))
+    readings = {one.name: one for one in files.of(places.values())}
+    # Also without its file: what has been purged since is told of again by a later record.
+    DeletedInstance.objects.filter(name__in=[*current, *beside]).delete()
+    for name in beside:
+        if name in readings:
+            _keep_beside(readings[name], record)
+    back = {readings[name].sop_instance_uid: readings[name] for name in current if name in readings}
+    held = _held(back.keys())
+    free = [one for uid, one in back.items() if uid not in held]
+    studies = upsert.add(cursor, free, files=files, decided=upsert.Decided(record.at, True))
+    for uid in held:  # what was on its way meanwhile does not undo the decision
+        row = _keep_beside(back[uid], record)
+        studies |= versions.accept(cursor, row, at=record.at, by=record.by, files=files)
+    return studies | versions.promote(
+        cursor, {readings[name].sop_instance_uid for name in beside if name in readings}, files
+    )
+
+
+def _keep_beside(reading: Reading, record: Record) -> QuarantinedInstance:
+    row = versions.beside(reading)
+    row.decided_ns = record.at
+    row.save()
+    return row
+
+
+def _accept(cursor: CursorWrapper, record: Record, files: Files) -> set[str]:
+    name = record.content["name"]
+    row = QuarantinedInstance.objects.filter(name=name).first()
+    if row is not None:
+        return versions.accept(cursor, row, at=record.at, by=record.by, files=files)
+    # The index is being rebuilt, and the versions this one replaced have been purged.
+    current = Instance.objects.filter(name=name)
+    current.update(decided_ns=record.at, decided_current=True)
+    series = set(current.values_list("series__series_instance_uid", flat=True))
+    return set(rebuild(cursor, series, files=files).studies)
+
+
+def _discard(cursor: CursorWrapper, record: Record, files: Files) -> set[str]:
+    file = dict(record.content["file"])
+    QuarantinedInstance.objects.update_or_create(
+        name=file["name"],
+        defaults={
+            "state": QuarantineState.DISCARDED,
+            "resolved_at": moment(record.at),
+            "resolved_by": record.by[:150],
+        },
+        create_defaults={
+            **_columns(file),
+            "state": QuarantineState.DISCARDED,
+            "resolved_at": moment(record.at),
+            "resolved_by": record.by[:150],
+        },
+    )
+    return _promote(cursor, {file["sop_instance_uid"]}, files)
+
+
+def _purge(cursor: CursorWrapper, record: Record, files: Files) -> set[str]:
+    names = record.content["names"]
+    for model in (DeletedInstance, QuarantinedInstance):
+        model._default_manager.filter(name__in=names).update(purged_at=moment(record.at))
+    return set()
+
+
+def _dismiss(cursor: CursorWrapper, record: Record, files: Files) -> set[str]:
+    content = record.content
+    subject = Subject(ConflictKind(content["kind"]), content["key"])
+    conflicts.dismiss(subject, content["attribute"], content["values"], at=moment(record.at), by=record.by)
+    return set()
+
+
+_ACTS: Mapping[Act, Callable[[CursorWrapper, Record, Files], set[str]]] = {
+    Act.DELETE: _delete,
+    Act.RESTORE: _restore,
+    Act.ACCEPT: _accept,
+    Act.DISCARD: _discard,
+    Act.PURGE: _purge,
+    Act.DISMISS: _dismiss,
+}

@@ -1,0 +1,152 @@
+"""Files from folders into the archive: the same way in as from the network, again and again if need be."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from blake3 import blake3
+
+from apps.network.database import borrowed
+from apps.storage import intake, received
+from apps.storage.indexer import AlreadyRunning, Indexer
+from apps.storage.intake import Refused
+from apps.storage.models import Instance, QuarantinedInstance
+from apps.storage.spool import spool
+from dicom import part10
+from dicom.errors import InvalidDataSet
+from dicom.part10 import Meta, Provenance
+from dicom.status import STORE_OUT_OF_RESOURCES
+
+_CHUNK = 1 << 20
+_AT_ONCE = 500  # files received before waiting for the index: `ready/` is no second archive
+_PATIENCE = 60.0
+_SOP_CLASS_UID = 0x00080016
+_SOP_INSTANCE_UID = 0x00080018
+
+
+class Stopped(Exception):
+    """Our own disk is full or broken: going on would refuse all the rest."""
+
+
+@dataclass(slots=True)
+class Report:
+    imported: int = 0
+    known: int = 0  # the archive has the very same already
+    not_dicom: int = 0
+    refused: list[tuple[str, str]] = field(default_factory=list)  # file, reason
+    indexed: bool = True  # False: received and safe, but the index has not caught up
+
+    def reasons(self) -> Counter[str]:
+        return Counter(reason for _, reason in self.refused)
+
+
+def files_below(folders: Iterable[Path]) -> Iterator[Path]:
+    """Every regular file, in a stable order; links to folders are not followed."""
+    for folder in folders:
+        if folder.is_file():
+            yield folder
+            continue
+        for where, names, files in os.walk(folder):
+            names.sort()
+            yield from (Path(where, name) for name in sorted(files))
+
+
+def run(files: Iterable[Path], *, progress: Callable[[Path], None]) -> Report:
+    """Import them; what was imported by an earlier, interrupted run is not imported again. Raises Stopped."""
+    report = Report()
+    waiting: list[str] = []
+    for path in files:
+        name = _one(path, report)
+        if name:
+            waiting.append(name)
+        if len(waiting) >= _AT_ONCE:
+            report.indexed = _index(waiting)
+            waiting.clear()
+        progress(path)
+    report.indexed = _index(waiting)
+    return report
+
+
+def _one(path: Path, report: Report) -> str | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        report.refused.append((str(path), error.strerror or str(error)))
+        return None
+    try:
+        return _open_file(fd, path, report)
+    except Refused as error:
+        if error.status == STORE_OUT_OF_RESOURCES:
+            raise Stopped(str(error)) from error
+        report.refused.append((str(path), f"{error.status:04X}: {error}"))
+    except InvalidDataSet as error:
+        report.refused.append((str(path), f"C000: {error}"))
+    except OSError as error:
+        report.refused.append((str(path), error.strerror or str(error)))
+    finally:
+        os.close(fd)
+    return None
+
+
+def _open_file(fd: int, path: Path, report: Report) -> str | None:
+    try:
+        meta = part10.read_meta(fd, lenient=True)
+    except InvalidDataSet:
+        report.not_dicom += 1
+        return None
+    if meta.is_dicomdir:
+        report.not_dicom += 1
+        return None
+    size = os.fstat(fd).st_size - meta.dataset_offset
+    provenance = Provenance(received_ns=0, peer="import")
+    header = received.scan(fd, meta.dataset_offset, size, meta.transfer_syntax_uid, provenance)
+    sop_instance_uid = header.uid(_SOP_INSTANCE_UID)
+    if not sop_instance_uid:
+        raise InvalidDataSet("SOP Instance UID is missing", offending_element=_SOP_INSTANCE_UID)
+    if _is_known(fd, meta, sop_instance_uid):
+        report.known += 1
+        return None
+    stored = intake.receive(
+        provenance=provenance,
+        sop_class_uid=header.uid(_SOP_CLASS_UID),
+        sop_instance_uid=sop_instance_uid,
+        transfer_syntax_uid=meta.transfer_syntax_uid,
+        fragments=([memoryview(chunk)] for chunk in _chunks(fd, meta.dataset_offset)),
+    )
+    report.imported += 1
+    return stored.name
+
+
+def _is_known(fd: int, meta: Meta, sop_instance_uid: str) -> bool:
+    with borrowed():
+        held = {
+            digest
+            for model in (Instance, QuarantinedInstance)
+            for digest in model._default_manager.filter(sop_instance_uid=sop_instance_uid).values_list(
+                "digest", flat=True
+            )
+        }
+    if not held:
+        return False
+    digest = blake3()
+    for chunk in _chunks(fd, meta.dataset_offset):
+        digest.update(chunk)
+    return digest.hexdigest() in held
+
+
+def _chunks(fd: int, offset: int) -> Iterator[bytes]:
+    while chunk := os.pread(fd, _CHUNK, offset):
+        offset += len(chunk)
+        yield chunk
+
+
+def _index(names: list[str]) -> bool:
+    """By this node's indexer if it runs, else here."""
+    try:
+        with Indexer(spool()) as own:
+            own.catch_up()
+    except AlreadyRunning:
+        pass
+    return intake.wait_indexed(names, timeout=_PATIENCE)

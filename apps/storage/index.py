@@ -1,0 +1,132 @@
+"""Files into rows: final place, patient, study, series, instance in one transaction, and out of the spool.
+
+Every step can be repeated. Rows say the same whatever the order in which files come (`merge`, `versions`, `rebuild`).
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from apps.failpoints import failpoint
+from apps.jobs import outbox
+from apps.storage import placement, upsert, versions
+from apps.storage.entities import Raced
+from apps.storage.models import DeletedInstance, QuarantinedInstance
+from apps.storage.reading import Reading, reading
+from apps.storage.rebuild import Files
+from apps.storage.received import Received
+from apps.storage.spool import Spool
+from apps.storage.tables import Table
+from apps.storage.upsert import INSTANCES
+
+log = logging.getLogger(__name__)
+
+# Where a failpoint may stop the indexer, in order. At `directory_sync` it may also skip.
+STEPS = (
+    "index.begin",
+    "index.linked",
+    "index.directory_sync",
+    "index.placed",
+    "index.upserted",
+    "index.committed",
+    "index.retire",
+    "index.retired",
+)
+
+STUDY_CHANGED = "study_changed"
+_QUARANTINED = Table(QuarantinedInstance)
+_DELETED = Table(DeletedInstance)
+_ATTEMPTS = 8
+_CONTENTION = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
+
+_Result = TypeVar("_Result")
+
+
+def index_batch(received: Sequence[Received], spool: Spool | None) -> None:
+    """`spool`: whose `ready/` holds them; none if they are in the archive already.
+
+    Raises what the database and the disk raise; nothing is lost by then, and the batch can be given again.
+    """
+    failpoint("index.begin")
+    names = [one.name for one in received]
+    if spool:
+        placement.put(spool, names)
+    failpoint("index.placed")
+    readings = sorted(map(reading, received), key=lambda one: one.name)
+    files = Files()
+    redundant = contended(lambda: _commit(readings, files))
+    failpoint("index.committed")
+    placement.remove(redundant)
+    if spool:
+        placement.retire(spool, names)
+    failpoint("index.retired")
+
+
+def contended(work: Callable[[], _Result]) -> _Result:
+    """Again when another writer was in the way."""
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            return work()
+        except (Raced, IntegrityError):
+            pass
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", None) not in _CONTENTION:
+                raise
+        time.sleep(random.random() * 0.005 * 2**attempt)
+    return work()
+
+
+def _commit(readings: Sequence[Reading], files: Files) -> list[str]:
+    """Places of files no row names: the same instances again."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        batch = _sort_out(cursor, readings)
+        studies = upsert.add(cursor, batch.fresh, files=files)
+        settled = versions.settle(cursor, batch.repeated, files)
+        announce(studies | settled.studies)
+        failpoint("index.upserted")
+    return [*batch.redundant, *settled.redundant]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What an earlier run has indexed is in none of them."""
+
+    fresh: list[Reading] = field(default_factory=list)  # instances the index does not hold
+    repeated: list[Reading] = field(default_factory=list)  # other files of those it does
+    redundant: list[str] = field(default_factory=list)  # places of files that say what an earlier one says
+
+
+def _sort_out(cursor: CursorWrapper, readings: Sequence[Reading]) -> _Batch:
+    names = [one.name for one in readings]
+    uids = [one.sop_instance_uid for one in readings]
+    rows = INSTANCES.select(cursor, ("sop_instance_uid", "name", "digest"), {"sop_instance_uid": uids})
+    held = {uid: (name, digest) for uid, name, digest in rows}
+    decided = {
+        name for table in (_QUARANTINED, _DELETED) for (name,) in table.select(cursor, ("name",), {"name": names})
+    }
+    batch = _Batch()
+    for one in readings:
+        name, digest = held.get(one.sop_instance_uid, ("", ""))
+        if one.name in decided or name == one.name:
+            continue
+        if not name:
+            batch.fresh.append(one)
+            held[one.sop_instance_uid] = (one.name, one.received.digest)
+        elif digest == one.received.digest and name < one.name:
+            log.info("the same instance again: %s, file %s is not kept", one.sop_instance_uid, one.name)
+            batch.redundant.append(placement.place_of(one.name))
+        else:
+            batch.repeated.append(one)
+    return batch
+
+
+def announce(studies: Collection[str]) -> None:
+    """Tell the rooms above, if anything is made of it."""
+    if studies and outbox.reactions().get(STUDY_CHANGED):
+        outbox.write_many(STUDY_CHANGED, [{"study_instance_uid": uid} for uid in sorted(studies)])

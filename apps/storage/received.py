@@ -1,0 +1,85 @@
+"""A data set that has been made durable, with all that the index needs to know of it."""
+
+import marshal
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from dicom import header, part10
+from dicom.errors import InvalidDataSet
+from dicom.header import Header
+from dicom.part10 import Provenance
+
+_PROVENANCE = tuple(field.name for field in fields(Provenance))
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    name: str
+    digest: str  # BLAKE3 of the data set as received, hexadecimal
+    size: int  # of the data set
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    dataset_offset: int  # in the file
+    header: Header
+    provenance: Provenance
+
+    @property
+    def pixel_offset(self) -> int | None:
+        """Of the pixel data element in the file."""
+        offset = self.header.pixel_offset
+        return None if offset is None else self.dataset_offset + offset
+
+    def dump(self) -> bytes:
+        """For `load`, in another process of the same node and version."""
+        own = (self.name, self.digest, self.size, self.sop_class_uid, self.sop_instance_uid)
+        provenance = tuple(getattr(self.provenance, name) for name in _PROVENANCE)
+        return marshal.dumps(((*own, self.transfer_syntax_uid, self.dataset_offset), self.header.dump(), provenance))
+
+
+def load(dump: bytes) -> Received:
+    """From a socket that only our own processes may open."""
+    (name, digest, size, sop_class, sop_instance, transfer_syntax, offset), header, provenance = marshal.loads(dump)
+    return Received(
+        name,
+        digest,
+        size,
+        sop_class,
+        sop_instance,
+        transfer_syntax,
+        offset,
+        Header.load(header),
+        Provenance(*provenance),
+    )
+
+
+def read(path: Path) -> Received:
+    """What a file of ours says about itself. Raises InvalidDataSet, OSError."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        meta = part10.read_meta(fd)
+        size = os.fstat(fd).st_size - meta.dataset_offset
+        if meta.provenance is None or not meta.digest:
+            raise InvalidDataSet("Not a file of this archive")
+        return Received(
+            name=path.name,
+            digest=meta.digest,
+            size=size,
+            sop_class_uid=meta.sop_class_uid,
+            sop_instance_uid=meta.sop_instance_uid,
+            transfer_syntax_uid=meta.transfer_syntax_uid,
+            dataset_offset=meta.dataset_offset,
+            header=scan(fd, meta.dataset_offset, size, meta.transfer_syntax_uid, meta.provenance),
+            provenance=meta.provenance,
+        )
+    finally:
+        os.close(fd)
+
+
+def scan(fd: int, offset: int, size: int, transfer_syntax_uid: str, provenance: Provenance) -> Header:
+    return header.scan(
+        header.FileWindow(fd, offset, size),
+        transfer_syntax_uid=transfer_syntax_uid,
+        default_character_set=provenance.character_set,
+    )

@@ -1,0 +1,221 @@
+"""Storage, PS3.4 annex B, as SCU: instances straight from disk to the wire, re-encoded only for who needs it."""
+
+import logging
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from apps.storage.archive import OpenInstance
+from apps.storage.sources import Source
+from dicom import pixels, reencode, status
+from dicom.dimse import Association, AssociationEnded, Context, Data, DimseError, FileSlice, Timeouts, associate
+from dicom.elements import NATIVE
+from dicom.errors import CannotReencode, DicomError
+from dicom.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from dicom.windows import FileWindow
+
+log = logging.getLogger(__name__)
+
+Kind = tuple[str, str]  # SOP class, transfer syntax as stored
+MoveOriginator = tuple[str, int]  # AE title, message ID
+Proposal = tuple[str, tuple[str, ...]]
+
+CONTEXTS = 128  # PS3.8 9.3.2: odd identifiers up to 255
+_FALLBACKS = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, *sorted(NATIVE))
+_DECODE_SECONDS = 600
+_ATTEMPTS = 2  # associations in a row in which nothing could be sent
+
+
+class NotAccepted(DicomError):
+    """The receiver has accepted no context for this SOP class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one instance: the receiver's status, or ours if it did not come that far."""
+
+    sop_instance_uid: str
+    status: int
+    comment: str = ""
+
+
+def store(assoc: Association, source: Source, *, move_originator: MoveOriginator | None = None) -> Outcome:
+    """One C-STORE on an open association. Raises AssociationEnded."""
+    uid = source.sop_instance_uid
+    try:
+        with source.open() as opened, _prepared(assoc, source.sop_class_uid, opened) as (context, data):
+            response = assoc.c_store(
+                context=context,
+                sop_class_uid=source.sop_class_uid,
+                sop_instance_uid=uid,
+                data=data,
+                move_originator=move_originator,
+            )
+    except AssociationEnded:
+        raise
+    except (NotAccepted, CannotReencode) as error:
+        return Outcome(uid, status.SOP_CLASS_NOT_SUPPORTED, str(error))
+    except DicomError as error:
+        return Outcome(uid, status.PROCESSING_FAILURE, str(error))
+    except OSError as error:
+        log.error("an instance cannot be read to be sent: %s: %s", uid, error)
+        return Outcome(uid, status.PROCESSING_FAILURE, "The file cannot be read")
+    return Outcome(uid, response.status, response.command.error_comment)
+
+
+@contextmanager
+def _prepared(assoc: Association, sop_class_uid: str, opened: OpenInstance) -> Iterator[tuple[Context, Data]]:
+    """As stored if the receiver takes that; else with other VRs (WIRE 24); decoded only when nothing else is left."""
+    stored = opened.transfer_syntax_uid
+    context = assoc.context_for(sop_class_uid, stored)
+    if context is not None:
+        yield context, FileSlice(opened.fd, opened.dataset_offset, opened.size)
+        return
+    if assoc.context_for(sop_class_uid) is None:
+        raise NotAccepted("The receiver does not accept this SOP class")
+    offered = [context for to in _FALLBACKS if (context := assoc.context_for(sop_class_uid, to))]
+    for context in offered:
+        if reencode.can_reencode(stored, context.transfer_syntax):
+            window = FileWindow(opened.fd, opened.dataset_offset, opened.size)
+            yield context, reencode.reencode(window, from_syntax=stored, to_syntax=context.transfer_syntax)
+            return
+    for context in offered:
+        if pixels.can_decompress(stored, context.transfer_syntax):
+            with _decompressed(opened, context.transfer_syntax) as data:
+                yield context, data
+            return
+    raise CannotReencode("The receiver accepts no transfer syntax this can be sent in")
+
+
+@contextmanager
+def _decompressed(opened: OpenInstance, to_syntax: str) -> Iterator[Data]:
+    with tempfile.TemporaryDirectory(prefix="pacs-decoded-") as directory:
+        output = Path(directory) / "decoded"
+        pixels.decompress(
+            opened.fd,
+            opened.dataset_offset,
+            opened.transfer_syntax_uid,
+            to_syntax,
+            output,
+            size=opened.size,
+            timeout=_DECODE_SECONDS,
+        )
+        with output.open("rb") as file:
+            yield FileSlice(file.fileno(), 0, output.stat().st_size)
+
+
+def plan(kinds: Collection[Kind]) -> list[list[Proposal]]:
+    """What to propose, an association each: WIRE 6, one context a SOP class and syntax, Implicit VR LE always."""
+    syntaxes: dict[str, set[str]] = {}
+    for sop_class_uid, transfer_syntax_uid in kinds:
+        syntaxes.setdefault(sop_class_uid, set()).add(transfer_syntax_uid)
+    associations: list[list[Proposal]] = []
+    for sop_class_uid in sorted(syntaxes):
+        proposals = _proposals(sop_class_uid, syntaxes[sop_class_uid])
+        if not associations or len(associations[-1]) + len(proposals) > CONTEXTS:
+            associations.append([])
+        associations[-1] += proposals
+    return associations
+
+
+def _proposals(sop_class_uid: str, stored: Collection[str]) -> list[Proposal]:
+    proposals: list[Proposal] = [(sop_class_uid, (syntax,)) for syntax in sorted(stored)]
+    fallback = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)  # PS3.5 10.1
+    missing = tuple(syntax for syntax in fallback if syntax not in stored)
+    return [*proposals, (sop_class_uid, missing)] if IMPLICIT_VR_LITTLE_ENDIAN in missing else proposals
+
+
+class Sender:
+    """Instances of known kinds to one receiver, over as few associations as it takes.
+
+    A context manager. `abort` may be called from another thread. Restarted associations go on with the next instance;
+    when none can be had any more, what is left has failed.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        called_ae_title: str,
+        calling_ae_title: str,
+        kinds: Collection[Kind],
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
+    ) -> None:
+        self._host, self._port, self._timeouts = host, port, timeouts
+        self._called_ae_title, self._calling_ae_title = called_ae_title, calling_ae_title
+        self._plan = plan(kinds)
+        self._of_class: Mapping[str, int] = {
+            sop_class_uid: number for number, proposals in enumerate(self._plan) for sop_class_uid, _ in proposals
+        }
+        self._open: dict[int, Association] = {}
+        self._failures = 0
+        self._aborted = False
+        self._last_error: DimseError | None = None
+
+    def connect(self) -> None:
+        """The first association, so that who cannot be reached is known before anything is sent. Raises DimseError."""
+        if self._plan:
+            self._association(0)
+
+    def send(self, source: Source, *, move_originator: MoveOriginator | None = None) -> Outcome:
+        uid = source.sop_instance_uid
+        number = self._of_class.get(source.sop_class_uid)
+        if number is None:
+            return Outcome(uid, status.SOP_CLASS_NOT_SUPPORTED, "This SOP class was not proposed")
+        if self._aborted or self._failures >= _ATTEMPTS:
+            return Outcome(uid, status.PROCESSING_FAILURE, str(self._last_error or "Aborted"))
+        try:
+            outcome = store(self._association(number), source, move_originator=move_originator)
+        except DimseError as error:
+            self._lose(number, error)
+            return Outcome(uid, status.PROCESSING_FAILURE, str(error))
+        if (ended := self._open[number].ended) is not None:  # in the middle of a file that could not be read
+            self._lose(number, ended)
+        else:
+            self._failures = 0
+        return outcome
+
+    def _association(self, number: int) -> Association:
+        if number not in self._open:
+            self._open[number] = associate(
+                self._host,
+                self._port,
+                calling_ae_title=self._calling_ae_title,
+                called_ae_title=self._called_ae_title,
+                contexts=self._plan[number],
+                timeouts=self._timeouts,
+            )
+            if self._aborted:
+                self._open[number].abort()
+        return self._open[number]
+
+    def _lose(self, number: int, error: DimseError) -> None:
+        log.warning("an association to %s is lost: %s", self._called_ae_title, error)
+        self._failures += 1
+        self._last_error = error
+        if (lost := self._open.pop(number, None)) is not None:
+            lost.abort()
+
+    def abort(self) -> None:
+        """Stop at once, also in the middle of an instance."""
+        self._aborted = True
+        for assoc in list(self._open.values()):
+            assoc.abort()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for assoc in self._open.values():
+            if error is None and not self._aborted:
+                assoc.release()
+            else:
+                assoc.abort()
+        self._open.clear()

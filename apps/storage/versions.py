@@ -1,0 +1,246 @@
+"""Several files of one SOP Instance UID: which is current, which are quarantined, which are the same thing again.
+
+Decided as if they were looked at in order of reception (and of human decisions), whatever order they come in.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from django.db.backends.utils import CursorWrapper
+
+from apps.network.models import DuplicatePolicy
+from apps.storage import compare, conflicts, placement, upsert
+from apps.storage.conflicts import SERIES_OF_INSTANCE, Subject
+from apps.storage.models import ConflictKind, Instance, QuarantinedInstance, QuarantineState, StoredFile
+from apps.storage.reading import Reading
+from apps.storage.rebuild import Files, rebuild
+from apps.storage.spool import moment, received_ns
+
+log = logging.getLogger(__name__)
+
+OTHER_DATA = "Another version was received first"
+REPLACED = {
+    "policy": "A newer version came from a peer whose versions are made current",
+    "decision": "An administrator made another version current",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """`at`: its reception, or the decision that put it back. `forced` by what to take the place of the current one."""
+
+    name: str
+    at: int
+    forced: Literal["", "policy", "decision"]
+    digest: str
+
+
+@dataclass(slots=True)
+class Choice:
+    current: Version
+    quarantined: dict[Version, str] = field(default_factory=dict)  # and the reason
+    redundant: list[Version] = field(default_factory=list)
+
+
+def choose(versions: Iterable[Version], same: Callable[[Version, Version], bool]) -> Choice:
+    first, *later = sorted(versions, key=lambda version: (version.at, version.name))
+    choice = Choice(first)
+    for version in later:
+        if same(version, choice.current):
+            choice.redundant.append(version)
+        elif version.forced:
+            choice.quarantined[choice.current] = REPLACED[version.forced]
+            choice.current = version
+        elif any(same(version, kept) for kept in choice.quarantined):
+            choice.redundant.append(version)
+        else:
+            choice.quarantined[version] = OTHER_DATA
+    return choice
+
+
+@dataclass(slots=True)
+class Settled:
+    """`redundant`: places of files no row names any longer."""
+
+    studies: set[str] = field(default_factory=set)
+    redundant: list[str] = field(default_factory=list)
+
+
+def settle(cursor: CursorWrapper, arrived: Sequence[Reading], files: Files) -> Settled:
+    """Files of SOP Instance UIDs the index holds already."""
+    by_uid: dict[str, list[Reading]] = {}
+    for one in arrived:
+        by_uid.setdefault(one.sop_instance_uid, []).append(one)
+    settled = Settled()
+    for uid in sorted(by_uid):
+        outcome = _Instance(cursor, uid, files).settle(by_uid[uid])
+        settled.studies |= outcome.studies
+        settled.redundant += outcome.redundant
+    return settled
+
+
+def promote(cursor: CursorWrapper, uids: Collection[str], files: Files) -> set[str]:
+    """Of instances whose current version is gone, make the next one current; the studies that changed."""
+    studies: set[str] = set()
+    for uid in sorted(uids):
+        studies |= _Instance(cursor, uid, files).settle(()).studies
+    return studies
+
+
+def accept(cursor: CursorWrapper, row: QuarantinedInstance, *, at: int, by: str, files: Files) -> set[str]:
+    """Make a quarantined version current, as a human has decided; the studies that changed."""
+    return _Instance(cursor, row.sop_instance_uid, files).accept(row, at=at, by=by)
+
+
+class _Instance:
+    """One SOP Instance UID in the middle of being settled."""
+
+    def __init__(self, cursor: CursorWrapper, uid: str, files: Files) -> None:
+        self.cursor = cursor
+        self.files = files
+        self.uid = uid
+        self.current = Instance.objects.select_for_update().filter(sop_instance_uid=uid).first()
+        kept = QuarantinedInstance.objects.select_for_update().filter(sop_instance_uid=uid)
+        self.kept = {row.name: row for row in kept.exclude(state=QuarantineState.DISCARDED)}
+        rows: list[StoredFile] = [*([self.current] if self.current else []), *self.kept.values()]
+        self.readings = {one.name: one for one in files.of(row.path for row in rows)}
+        self.known = [self._known(row) for row in rows]
+
+    def _known(self, row: StoredFile) -> Version:
+        if row.decided_ns is not None:
+            return Version(row.name, row.decided_ns, "decision" if row.decided_current else "", row.digest)
+        reading = self.readings.get(row.name)
+        return Version(row.name, received_ns(row.name), _forced(reading) if reading else "", row.digest)
+
+    def settle(self, arrived: Sequence[Reading]) -> Settled:
+        """Rows as they must be with these files, or, if there are none, with one that was current gone."""
+        self.readings |= {one.name: one for one in arrived}
+        arrivals = [Version(one.name, received_ns(one.name), _forced(one), one.received.digest) for one in arrived]
+        settled = Settled()
+        if not self.known and not arrivals:
+            return settled
+        choice = choose([*self.known, *arrivals], self._same)
+        for version in choice.redundant:
+            self._drop(version)
+            settled.redundant.append(placement.place_of(version.name))
+        for version, reason in choice.quarantined.items():
+            self._quarantine(version, reason)
+        if self.current is None or choice.current.name != self.current.name:
+            settled.studies = self._make_current(choice.current)
+        self._list_series([choice.current, *choice.quarantined])
+        return settled
+
+    def accept(self, row: QuarantinedInstance, *, at: int, by: str) -> set[str]:
+        self.readings |= {one.name: one for one in self.files.of([row.path])}
+        if row.name not in self.readings:
+            return set()  # purged since
+        row.decided_ns, row.decided_current = at, True
+        self.kept[row.name] = row
+        others = [version for version in self.known if version.name != row.name]
+        self.known = [*others, Version(row.name, at, "decision", row.digest)]
+        replaced = self.current.name if self.current else ""
+        settled = self.settle(())
+        resolution = {"resolved_at": moment(at), "resolved_by": by[:150]}
+        QuarantinedInstance.objects.filter(name=replaced).update(**resolution)
+        return settled.studies
+
+    def _same(self, one: Version, other: Version) -> bool:
+        """WIRE 16: the same digest, or the same object in another transfer syntax."""
+        if one.digest == other.digest:
+            return True
+        first, second = self.readings.get(one.name), self.readings.get(other.name)
+        return bool(first and second and compare.is_same_object(first.received, second.received))
+
+    def _drop(self, version: Version) -> None:
+        log.info("the same instance again: %s, file %s is not kept", self.uid, version.name)
+        if row := self.kept.pop(version.name, None):
+            row.delete()
+
+    def _quarantine(self, version: Version, reason: str) -> None:
+        row = self.kept.get(version.name)
+        if row is None:
+            log.warning("another version of an instance is quarantined: %s, file %s", self.uid, version.name)
+            row = self._quarantined(version)
+        if reason == REPLACED["decision"]:
+            row.state = QuarantineState.REPLACED
+        row.reason = reason
+        row.save()
+
+    def _quarantined(self, version: Version) -> QuarantinedInstance:
+        if self.current and version.name == self.current.name:
+            return QuarantinedInstance(
+                **stored_file(self.current),
+                sop_instance_uid=self.uid,
+                sop_class_uid=self.current.sop_class_uid,
+                **self._own_uids(self.current),
+            )
+        return beside(self.readings[version.name])
+
+    def _own_uids(self, row: Instance) -> dict[str, str]:
+        """As its file says; if that cannot be read, as the index says."""
+        if reading := self.readings.get(row.name):
+            return {
+                "study_instance_uid": reading.study_instance_uid,
+                "series_instance_uid": reading.series_instance_uid,
+            }
+        series = row.series
+        return {
+            "study_instance_uid": series.study.study_instance_uid,
+            "series_instance_uid": series.series_instance_uid,
+        }
+
+    def _make_current(self, version: Version) -> set[str]:
+        """In place of the one that was; its series, study and patient are made anew."""
+        studies: set[str] = set()
+        if self.current:
+            series = self.current.series.series_instance_uid
+            self.current.delete()
+            studies |= rebuild(self.cursor, [series], files=self.files).studies.keys()
+        row = self.kept.pop(version.name, None)
+        if row is not None:
+            row.delete()
+        decided = upsert.Decided(row.decided_ns, row.decided_current) if row else None
+        return studies | upsert.add(self.cursor, [self.readings[version.name]], files=self.files, decided=decided)
+
+    def _list_series(self, versions: Iterable[Version]) -> None:
+        """A SOP Instance UID in two series (WIRE 15)."""
+        names: dict[str, str] = {}
+        for version in versions:
+            if reading := self.readings.get(version.name):
+                uid = reading.series_instance_uid
+                names[uid] = min(version.name, names.get(uid, version.name))
+        subject = Subject(ConflictKind.INSTANCE_OF_TWO_SERIES, self.uid)
+        conflicts.replace({(subject, SERIES_OF_INSTANCE.name): names}, {subject})
+
+
+def _forced(reading: Reading) -> Literal["", "policy"]:
+    return "policy" if reading.received.provenance.policy == DuplicatePolicy.MAKE_CURRENT else ""
+
+
+def stored_file(row: StoredFile) -> dict[str, Any]:
+    """What a row and another row of the same file have in common."""
+    return {field.name: getattr(row, field.name) for field in StoredFile._meta.fields}
+
+
+def beside(reading: Reading) -> QuarantinedInstance:
+    """A row, not yet saved, for a file kept beside the current version."""
+    received = reading.received
+    return QuarantinedInstance(
+        name=reading.name,
+        path=placement.place_of(reading.name),
+        digest=received.digest,
+        size=received.size,
+        transfer_syntax_uid=received.header.actual_transfer_syntax_uid,
+        dataset_offset=received.dataset_offset,
+        pixel_offset=received.pixel_offset,
+        received_at=moment(received_ns(reading.name)),
+        calling_ae_title=received.provenance.calling_ae_title[:16],
+        peer=received.provenance.peer[:64],
+        sop_instance_uid=reading.sop_instance_uid,
+        sop_class_uid=received.sop_class_uid,
+        study_instance_uid=reading.study_instance_uid,
+        series_instance_uid=reading.series_instance_uid,
+        reason=OTHER_DATA,
+    )

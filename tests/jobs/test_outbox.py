@@ -1,0 +1,59 @@
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from apps.jobs import outbox
+from apps.jobs.models import Job, OutboxEvent
+from apps.jobs.outbox import Reaction
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_event_makes_the_jobs_the_table_names(events: dict[str, list[Reaction]]) -> None:
+    events["study changed"] = [Reaction("route"), Reaction("metadata", priority=3)]
+    outbox.write("study changed", {"study_instance_uid": "1.2"})
+    assert outbox.dispatch() == 1
+    jobs = {job.kind: job for job in Job.objects.all()}
+    assert jobs.keys() == {"route", "metadata"}
+    assert jobs["metadata"].priority == 3
+    assert jobs["route"].arguments == {"study_instance_uid": "1.2"}
+    assert jobs["route"].submitted_by == "outbox"
+    assert outbox.dispatch() == 0
+
+
+def test_an_event_nobody_cares_for_is_forgotten(events: dict[str, list[Reaction]]) -> None:
+    outbox.write("study changed", {})
+    outbox.dispatch()
+    assert not OutboxEvent.objects.exists()
+    assert not Job.objects.exists()
+
+
+def test_many_events_of_one_key_make_one_job_that_lets_more_of_them_gather(
+    events: dict[str, list[Reaction]],
+) -> None:
+    events["stored"] = [Reaction("metadata", key=("series_instance_uid",), delay=timedelta(seconds=30))]
+    outbox.write_many("stored", [{"series_instance_uid": uid, "n": n} for n, uid in enumerate(["1", "1", "2", "1"])])
+    outbox.write("stored", {"series_instance_uid": "2"})
+    outbox.dispatch()
+    assert sorted(Job.objects.values_list("key", flat=True)) == ["1", "2"]
+    assert all(job.due_at > timezone.now() for job in Job.objects.all())
+
+
+def test_what_is_rolled_back_has_not_happened(events: dict[str, list[Reaction]]) -> None:
+    events["stored"] = [Reaction("metadata")]
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        outbox.write("stored", {})
+        raise ZeroDivisionError
+    assert outbox.dispatch() == 0
+
+
+def test_more_events_than_one_batch_are_all_handled(
+    events: dict[str, list[Reaction]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "BATCH", 3)
+    events["stored"] = [Reaction("look")]
+    outbox.write_many("stored", [{"n": n} for n in range(10)])
+    assert outbox.dispatch() == 10
+    assert [job.arguments["n"] for job in Job.objects.order_by("id")] == list(range(10))

@@ -1,0 +1,145 @@
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+from pytest_django import Settings
+
+from apps.accounts.principal import system
+from apps.jobs import bell, outbox, queue, schedules, sweep, tasks
+from apps.jobs.models import Job, JobState, Schedule
+from apps.jobs.outbox import Reaction
+from apps.jobs.run import JobRun
+from apps.jobs.sweep import Runners
+from tests.jobs.bell_app import heard
+from tests.jobs.conftest import Verb
+from tests.node import wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ME = system("test")
+
+
+@pytest.fixture(autouse=True)
+def runners(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runners]:
+    made = Runners(2)
+    monkeypatch.setattr(sweep, "_runners", made)
+    yield made
+    made.stop(10)
+
+
+@pytest.fixture
+def a_bell(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
+    settings.CELERY_APP = "tests.jobs.bell_app.heard"
+    monkeypatch.setattr(bell, "_silent_until", 0.0)
+    heard.rung.clear()
+    return heard.rung
+
+
+def states() -> list[str]:
+    return list(Job.objects.order_by("id").values_list("state", flat=True))
+
+
+def test_a_sweep_runs_what_schedules_and_events_ask_for_without_any_bell(
+    kinds: dict[str, Verb], events: dict[str, list[Reaction]]
+) -> None:
+    kinds.update(purge=lambda run: None, look=lambda run: None)
+    events["stored"] = [Reaction("look")]
+    outbox.write("stored", {})
+    schedules.ensure(name="purge", kind="purge", every=timedelta(hours=1))
+    Schedule.objects.update(next_at=timezone.now())
+    sweep.sweep_once()
+    wait_for(lambda: states() == [JobState.SUCCEEDED] * 2)
+
+
+def test_a_sweep_takes_over_the_job_of_a_dead_worker(kinds: dict[str, Verb]) -> None:
+    kinds["send"] = lambda run: None
+    queue.submit(kind="send", principal=ME)
+    assert queue.claim(worker="dead", kinds=["send"])
+    sweep.sweep_once()
+    assert states() == [JobState.RUNNING]
+    Job.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    sweep.sweep_once()
+    wait_for(lambda: states() == [JobState.SUCCEEDED])
+
+
+def test_a_long_job_does_not_hold_up_the_sweep_nor_the_next_job(kinds: dict[str, Verb]) -> None:
+    go_on = threading.Event()
+
+    def wait(run: JobRun) -> None:
+        go_on.wait(30)
+
+    kinds.update(long=wait, short=lambda run: None)
+    long = queue.submit(kind="long", principal=ME)
+    sweep.sweep_once()
+    wait_for(lambda: Job.objects.get(pk=long.pk).state == JobState.RUNNING)
+    short = queue.submit(kind="short", principal=ME)
+    sweep.sweep_once()
+    wait_for(lambda: Job.objects.get(pk=short.pk).state == JobState.SUCCEEDED)
+    assert Job.objects.get(pk=long.pk).state == JobState.RUNNING
+    go_on.set()
+    wait_for(lambda: Job.objects.get(pk=long.pk).state == JobState.SUCCEEDED)
+
+
+def test_a_worker_that_ends_gives_its_jobs_back_at_their_next_step(kinds: dict[str, Verb], runners: Runners) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def send(run: JobRun) -> None:
+        for item in run.items():
+            run.succeeded(item)
+            began.set()
+            go_on.wait(30)
+
+    kinds["send"] = send
+    job = queue.submit(kind="send", principal=ME, items=["a", "b"])
+    sweep.sweep_once()
+    assert began.wait(30)
+    threading.Timer(0.05, go_on.set).start()
+    sweep.stop(30)
+    job.refresh_from_db()
+    assert (job.state, job.done, job.attempts) == (JobState.QUEUED, 1, 0)
+    sweep.sweep_once()
+    job.refresh_from_db()
+    assert job.state == JobState.QUEUED
+
+
+def test_the_task_of_the_doorbell_runs_what_is_due(kinds: dict[str, Verb]) -> None:
+    kinds["send"] = lambda run: None
+    queue.submit(kind="send", principal=ME)
+    tasks.look()
+    assert states() == [JobState.SUCCEEDED]
+
+
+def test_the_bell_rings_after_commit_and_not_for_what_is_due_later(a_bell: list[str]) -> None:
+    with transaction.atomic():
+        queue.submit(kind="send", principal=ME)
+        assert a_bell == []
+    assert a_bell == ["jobs.look"]
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        queue.submit(kind="send", principal=ME)
+        raise ZeroDivisionError
+    queue.submit(kind="send", principal=ME, due_at=timezone.now() + timedelta(hours=1))
+    assert a_bell == ["jobs.look"]
+
+
+def test_an_embedded_broker_is_not_rung_since_nobody_would_ever_take_the_message(
+    a_bell: list[str], settings: Settings
+) -> None:
+    settings.CELERY_BROKER_URL = "memory://"
+    queue.submit(kind="send", principal=ME)
+    assert a_bell == []
+
+
+def test_a_broker_that_is_down_loses_no_job_and_is_left_alone_for_a_while(
+    a_bell: list[str], settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.CELERY_APP = "tests.jobs.bell_app.deaf"
+    queue.submit(kind="send", principal=ME)
+    assert "does not answer" in caplog.text
+    caplog.clear()
+    queue.submit(kind="send", principal=ME)
+    assert not caplog.text
+    assert states() == [JobState.QUEUED] * 2
