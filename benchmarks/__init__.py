@@ -1,0 +1,1 @@
+"""Us, Orthanc and DCMTK side by side on one machine: `python -m benchmarks --help`."""

@@ -1,0 +1,33 @@
+"""What a person reads when the archive starts."""
+
+import os
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.db import connection
+
+from apps.network.models import Listener
+from pacs.environment import join
+
+
+def lines(listener: Listener, password: str | None) -> Iterator[str]:
+    http = f"http://{join(settings.HTTP)}"
+    yield ""
+    yield f"  PACS {settings.VERSION}"
+    yield ""
+    yield f"  Web        {http}/"
+    yield f"  DICOM      {listener.ae_title}@{join((listener.host, listener.port))}"
+    yield f"  Data       {settings.DATA}"
+    yield f"  Database   {'PostgreSQL' if connection.vendor == 'postgresql' else 'SQLite'}"
+    yield ""
+    if password:
+        yield f"  First start: sign in at {http}/admin/ as"
+        yield ""
+        yield "      user       admin"
+        yield f"      password   {password}"
+        yield ""
+        yield "  This password is shown once and stored nowhere."
+        yield ""
+    elif os.environ.get("PACS_ADMIN_PASSWORD"):
+        yield f"  Sign in at {http}/admin/ as admin; its first password is the one in PACS_ADMIN_PASSWORD."
+        yield ""

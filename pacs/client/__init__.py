@@ -1,0 +1,1 @@
+"""The integrated client: `manage.py dicom`."""

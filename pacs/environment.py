@@ -1,0 +1,110 @@
+"""What the environment says, checked once; knows no Django, so that the supervisor stays small."""
+
+import os
+import re
+import secrets
+import sys
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+class InvalidEnvironment(ValueError):
+    """A variable that cannot be used, with what it should look like."""
+
+
+def version() -> str:
+    """The newest heading of CHANGELOG.md."""
+    found = re.search(r"^## (\d[\w.]*)", (BASE_DIR / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    if found is None:
+        raise InvalidEnvironment("CHANGELOG.md has no heading such as '## 1.2.3'.")
+    return found.group(1)
+
+
+def data_directory() -> Path:
+    path = Path(os.environ.get("PACS_DATA") or BASE_DIR / "data").resolve()
+    for part in (path, *path.parents):
+        if part.exists() and not part.is_dir():
+            raise InvalidEnvironment(f"PACS_DATA is a directory, but {part} is a file.")
+    return path
+
+
+def complain(error: InvalidEnvironment) -> int:
+    """In one line; the exit status."""
+    sys.stderr.write(f"{error}\n")
+    return 2
+
+
+def check_database_url() -> None:
+    text = os.environ.get("DATABASE_URL")
+    if text and not re.match(r"(sqlite|postgres|postgresql)://.", text):
+        # Not repeated whole: there may be a password in it.
+        raise InvalidEnvironment("DATABASE_URL is postgresql://USER:PASSWORD@HOST:PORT/NAME or sqlite:////PATH.")
+
+
+def time_zone() -> str:
+    name = os.environ.get("PACS_TIME_ZONE") or "UTC"
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InvalidEnvironment(f"PACS_TIME_ZONE is a name such as Europe/Berlin, not {name!r}.") from error
+    return name
+
+
+def address(variable: str, default: str) -> tuple[str, int]:
+    """HOST:PORT, [IPV6]:PORT or PORT."""
+    text = os.environ.get(variable) or default
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise InvalidEnvironment(f"{variable} is HOST:PORT, not {text!r}.")
+    return host.strip("[]") or default.rpartition(":")[0], int(port)
+
+
+def join(where: tuple[str, int]) -> str:
+    host, port = where
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def number(variable: str, default: float) -> float:
+    text = os.environ.get(variable) or str(default)
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise InvalidEnvironment(f"{variable} is a number, not {text!r}.") from error
+    if value < 0:
+        raise InvalidEnvironment(f"{variable} is not negative.")
+    return value
+
+
+def count(variable: str, default: int) -> int:
+    """A number of at least one."""
+    return max(1, int(number(variable, default)))
+
+
+def make_directory(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def secret_key(data: Path) -> str:
+    """PACS_SECRET_KEY, or the key kept in `data`: made by whoever comes first, the same for all processes."""
+    given = os.environ.get("PACS_SECRET_KEY")
+    if given:
+        return given
+    path = data / "secret_key"
+    if not path.exists():
+        make_directory(data)
+        made = data / f".secret_key.{secrets.token_hex(4)}"
+        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(50))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(made, path)  # fails when another process was first: its key stands
+        except FileExistsError:
+            pass
+        finally:
+            made.unlink()
+    return path.read_text(encoding="ascii").strip()

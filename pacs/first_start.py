@@ -1,0 +1,22 @@
+"""What an installation has from its first start: tables, a listener, schedules, an administrator."""
+
+import os
+
+from django.conf import settings
+from django.core.management import call_command
+
+from apps.accounts.users import ensure_first_admin
+from apps.network import config
+from apps.network.current import CurrentRules
+from apps.network.models import Listener
+from pacs.kinds import ensure_schedules
+
+
+def prepare() -> tuple[Listener, str | None]:
+    """Migrate, and make what is missing: the default listener, and the password made for the first administrator."""
+    call_command("migrate", interactive=False, verbosity=0)
+    listener = config.ensure_default_listener(*settings.DIMSE, settings.AE_TITLE, locked=settings.LISTENER_LOCKED)
+    ensure_schedules()
+    # Kept beside the spool before the listeners start, so that they open their ports at once.
+    CurrentRules().refresh()
+    return listener, ensure_first_admin(os.environ.get("PACS_ADMIN_PASSWORD"))

@@ -1,0 +1,24 @@
+"""How gunicorn serves `pacs.wsgi`: `gunicorn -c python:pacs.gunicorn pacs.wsgi`."""
+
+from pacs import environment, logs, supervision
+
+supervision.end_with_supervisor()
+
+bind = environment.join(environment.address("PACS_HTTP", "127.0.0.1:8000"))
+proc_name = "pacs-web"
+worker_class = "gthread"
+workers = environment.count("PACS_WEB_PROCESSES", 1)
+threads = environment.count("PACS_WEB_THREADS", 32)
+backlog = 512
+timeout = 60
+graceful_timeout = 8
+keepalive = 5
+control_socket_disable = True
+logconfig_dict = {
+    **logs.configuration(),
+    "loggers": {
+        **logs.configuration()["loggers"],
+        "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
+        "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
+    },
+}

@@ -1,0 +1,33 @@
+"""TABLE 3: kind of job -> the verb that does it; `apps.jobs` finds it by the setting JOB_KINDS."""
+
+from collections.abc import Callable, Mapping
+from datetime import time
+
+from apps.jobs import schedules, upkeep
+from apps.jobs.run import JobRun
+from apps.network import log
+from apps.storage import archive
+
+
+def purge_deleted(run: JobRun) -> None:
+    """The files of what was deleted or discarded a day ago."""
+    run.log(f"{archive.purge(principal=run.principal)} files removed for good")
+
+
+KINDS: Mapping[str, Callable[[JobRun], None]] = {
+    "purge_deleted": purge_deleted,
+    "prune_associations": log.prune_job,
+    "prune_jobs": upkeep.prune_job,
+}
+
+# Once a day each, local time; rows from then on, for an administrator to change.
+DAILY: Mapping[str, time] = {
+    "purge_deleted": time(2, 10),
+    "prune_associations": time(2, 20),
+    "prune_jobs": time(2, 30),
+}
+
+
+def ensure_schedules() -> None:
+    for kind, at in DAILY.items():
+        schedules.ensure(name=kind, kind=kind, at=at)

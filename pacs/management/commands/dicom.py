@@ -1,0 +1,155 @@
+"""The integrated client: Verification, Storage, Query/Retrieve as SCU."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from apps.network.validators import validate_ae_title
+from apps.qr.attributes import InformationModel
+from dicom.dimse import Timeouts
+from dicom.errors import DicomError
+from pacs import checks
+from pacs.client import keys, query, retrieve, target, verbs
+from pacs.client.report import Report
+
+LEVELS = ("patient", "study", "series", "image")
+# Always asked for: what identifies, and what a person wants to see.
+SHOWN = {
+    "patient": ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+    "study": ("StudyInstanceUID", "PatientID", "PatientName", "StudyDate", "ModalitiesInStudy", "StudyDescription"),
+    "series": ("SeriesInstanceUID", "Modality", "SeriesNumber", "SeriesDescription"),
+    "image": ("SOPInstanceUID", "SOPClassUID", "InstanceNumber"),
+}
+Key = tuple[keys.Path, str]
+DIFFERS, NO_ASSOCIATION = 1, 2  # exit statuses
+EXIT = """exit status: 0 when the peer did all of it, 1 when it refused or failed some, 2 when there was no association
+or the command line is wrong"""
+
+
+class Command(BaseCommand):
+    help = "Calls another DICOM node: a peer by name or AE title, or AET@HOST:PORT."
+    requires_system_checks = [checks.TAG]
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.epilog = EXIT
+        common = CommandParser(add_help=False)
+        common.add_argument("target", metavar="PEER", help="Name or AE title of a peer, or AET@HOST:PORT.")
+        common.add_argument("--calling", default=settings.AE_TITLE, metavar="AET", help="Our AE title (%(default)s).")
+        common.add_argument("--json", action="store_true", help="One JSON object a line.")
+        common.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="For an answer (%(default)s).")
+        asking = CommandParser(add_help=False)
+        asking.add_argument(
+            *("-k", "--key"),
+            dest="keys",
+            action="append",
+            default=[],
+            metavar="KEY[=VALUE]",
+            help="Such as PatientID=1*, 0008,0020 or SEQUENCE.KEY; may be repeated.",
+        )
+        asking.add_argument("--level", choices=LEVELS, help="Default: that of the lowest unique key, else study.")
+        asking.add_argument("--patient-root", action="store_true", help="Patient Root instead of Study Root.")
+        of = parser.add_subparsers(dest="verb", required=True)
+        of.add_parser("echo", parents=[common], help="Is it there?")
+        store = of.add_parser("store", parents=[common], help="Send files and folders.")
+        store.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+        find = of.add_parser("find", parents=[common, asking], help="Ask what it has.")
+        find.add_argument("--limit", type=int, default=0, metavar="N", help="Cancel after N answers.")
+        get = of.add_parser("get", parents=[common, asking], help="Retrieve into a folder, on the same association.")
+        get.add_argument(
+            "--to",
+            type=Path,
+            default=Path(),
+            metavar="FOLDER",
+            help="Where UID.dcm is written; default: the current folder.",
+        )
+        get.add_argument(
+            "--sop-class", action="append", default=[], metavar="UID", help="Rare class to propose as well."
+        )
+        move = of.add_parser("move", parents=[common, asking], help="Have it send to somebody.")
+        move.add_argument("--destination", default=settings.AE_TITLE, metavar="AET", help="Default: us.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        report = Report(self.stdout, as_json=options["json"])
+        try:
+            validate_ae_title(options["calling"])
+            timeouts = Timeouts(connect=min(10, options["timeout"]), dimse=options["timeout"])
+            caller = target.Caller(target.find(options["target"]), options["calling"], timeouts)
+            good = VERBS[options["verb"]](caller, report, options)
+        except (target.InvalidTarget, keys.InvalidKey, DicomError) as error:
+            report.record("", error=str(error))
+            raise CommandError(str(error), returncode=NO_ASSOCIATION) from error
+        if not good:
+            raise SystemExit(DIFFERS)
+
+
+def _asked(options: dict[str, Any]) -> tuple[InformationModel, str, list[Key]]:
+    """Information model, level and keys of a find, get or move."""
+    asked = [keys.parse(text) for text in options["keys"]]
+    level = options["level"] or _level(asked)
+    from_patient = options["patient_root"] or level == "patient"
+    return InformationModel.PATIENT_ROOT if from_patient else InformationModel.STUDY_ROOT, level, asked
+
+
+def _level(asked: list[Key]) -> str:
+    given = {path for path, value in asked if value}
+    for level in ("image", "series"):
+        if keys.parse(SHOWN[level][0])[0] in given:
+            return level
+    return "study"
+
+
+def _echo(caller: target.Caller, report: Report, options: dict[str, Any]) -> bool:
+    return verbs.echo(caller, report)
+
+
+def _store(caller: target.Caller, report: Report, options: dict[str, Any]) -> bool:
+    return verbs.store(caller, report, options["paths"])
+
+
+def _find(caller: target.Caller, report: Report, options: dict[str, Any]) -> bool:
+    model, level, asked = _asked(options)
+    named = {path for path, _ in asked}
+    asked += [(path, "") for path, _ in map(keys.parse, SHOWN[level]) if path not in named]
+    return query.find(
+        caller,
+        report,
+        model=model,
+        keys=keys.elements(level.upper(), asked),
+        shown=[path[0] for path, _ in asked],
+        limit=options["limit"],
+    )
+
+
+def _get(caller: target.Caller, report: Report, options: dict[str, Any]) -> bool:
+    model, level, asked = _asked(options)
+    return retrieve.get(
+        caller,
+        report,
+        model=model,
+        keys=keys.elements(level.upper(), asked),
+        folder=options["to"],
+        classes=options["sop_class"],
+    )
+
+
+def _move(caller: target.Caller, report: Report, options: dict[str, Any]) -> bool:
+    model, level, asked = _asked(options)
+    return retrieve.move(
+        caller,
+        report,
+        model=model,
+        keys=keys.elements(level.upper(), asked),
+        destination=options["destination"],
+    )
+
+
+VERBS: dict[str, Callable[[target.Caller, Report, dict[str, Any]], bool]] = {
+    "echo": _echo,
+    "store": _store,
+    "find": _find,
+    "get": _get,
+    "move": _move,
+}

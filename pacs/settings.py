@@ -1,0 +1,141 @@
+"""One settings file; what differs between installations comes from the environment (README, "Environment")."""
+
+import os
+from typing import Any
+
+import dj_database_url
+
+from pacs import environment, logs
+
+BASE_DIR = environment.BASE_DIR
+VERSION = environment.version()
+
+DATA = environment.data_directory()
+NODE = os.environ.get("PACS_NODE") or "main"
+SPOOL = DATA / "spool" / NODE
+ARCHIVE = DATA / "archive"
+
+# Bytes that stay free: beyond them images are refused with "out of resources" (PACS_MINIMUM_FREE counts MiB).
+MINIMUM_FREE = int(environment.number("PACS_MINIMUM_FREE", 1024) * 1024 * 1024)
+
+# The listener called "default"; a variable that is set wins over its row, and the console shows that field as locked.
+DIMSE = environment.address("PACS_DIMSE", "127.0.0.1:11112")
+AE_TITLE = os.environ.get("PACS_AE_TITLE") or "PACS"
+LISTENER_LOCKED = [
+    *(("host", "port") if os.environ.get("PACS_DIMSE") else ()),
+    *(("ae_title",) if os.environ.get("PACS_AE_TITLE") else ()),
+]
+PROCESSES = environment.count("PACS_PROCESSES", os.cpu_count() or 1)
+DRAIN_SECONDS = environment.number("PACS_DRAIN", 10)
+SWEEP_SECONDS = environment.number("PACS_SWEEP_SECONDS", 5)
+HTTP = environment.address("PACS_HTTP", "127.0.0.1:8000")
+# Roles whose heartbeat /health/ready asks for; standalone runs all of them.
+READY_ROLES = (os.environ.get("PACS_READY_ROLES") or "worker,listeners,indexer").split(",")
+
+SECRET_KEY = environment.secret_key(DATA)
+DEBUG = False
+ALLOWED_HOSTS = ["*"]
+
+INSTALLED_APPS = [
+    "django.contrib.admin.apps.SimpleAdminConfig",  # its pages are loaded by pacs.urls: only the web process has them
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "apps.audit",
+    "apps.accounts",
+    "apps.jobs",
+    "apps.network",
+    "apps.storage",
+    "apps.qr",
+    "pacs",
+]
+MIDDLEWARE = [
+    "pacs.middleware.RequestIdentity",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "pacs.urls"
+WSGI_APPLICATION = "pacs.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+environment.check_database_url()
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {**dj_database_url.config(default=f"sqlite:///{DATA / 'pacs.sqlite3'}")}
+}
+_database = DATABASES["default"]
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    _database["OPTIONS"] = {
+        # Deferred transactions of several writers fail "locked" instead of waiting for `timeout`.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 30,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+else:
+    _database["OPTIONS"] = {
+        "options": "-c synchronous_commit=on",
+        "connect_timeout": 5,
+        # One pool a process, opened when first used: threads borrow, so that a thread an association does not
+        # exhaust the server.
+        "pool": {
+            "min_size": 0,
+            "max_size": environment.count("PACS_DATABASE_POOL", 8),
+            "timeout": 5,
+            "max_idle": 60,
+        },
+    }
+DATABASES = {"default": _database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+USE_TZ = True
+TIME_ZONE = environment.time_zone()
+LANGUAGE_CODE = "en"
+LOGIN_URL = "admin:login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [path for path in (BASE_DIR / "static",) if path.is_dir()]
+WHITENOISE_USE_FINDERS = True  # served from where they are: nothing to collect before the first start
+
+LOGGING = logs.configuration()
+LOGGING_CONFIG = "logging.config.dictConfig"
+
+CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or "memory://localhost"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker outlives its broker: jobs are rows, found by the sweep
+CELERY_BROKER_CONNECTION_TIMEOUT = 2
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "jobs"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_REDIRECT_STDOUTS = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+
+CELERY_APP = "pacs.celery.app"
+JOB_KINDS = "pacs.kinds.KINDS"
+EVENT_KINDS = "pacs.events.EVENTS"

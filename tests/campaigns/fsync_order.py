@@ -1,0 +1,157 @@
+"""In which order the listeners speak to the disk and to the sender: `python -m tests.campaigns.fsync_order`.
+
+strace watches. For every stored file: fdatasync of its bytes, rename into `ready/`, fsync of `ready/`, and only then
+the response; nothing is written to the file after its fdatasync.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import data
+from tests.campaigns.ingest import Ledger, store, study_of, to_store
+from tests.node import COMMANDS, Node, wait_for
+
+CALLS = "fdatasync,fsync,rename,renameat,renameat2,write,writev,pwrite64,pwritev,sendto,sendmsg,sendfile,openat"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One system call; `began` and `ended` count lines of the trace."""
+
+    thread: int
+    name: str
+    arguments: str
+    began: int
+    ended: int
+
+
+_LINE = re.compile(r"(?P<thread>\d+) +(?P<rest>.*)")
+_CALL = re.compile(r"(?P<name>\w+)\((?P<arguments>.*)")
+_RESUMED = re.compile(r"<\.\.\. (?P<name>\w+) resumed>(?P<arguments>.*)")
+_UNFINISHED = "<unfinished ...>"
+
+
+def calls(trace: Path) -> Iterator[Call]:
+    """What strace -f wrote, calls that other threads interrupted put together again; in order of their ends."""
+    open_calls: dict[int, tuple[str, str, int]] = {}
+    with trace.open(errors="replace") as lines:
+        for number, line in enumerate(lines):
+            parts = _LINE.match(line)
+            if parts is None:
+                continue
+            thread, rest = int(parts["thread"]), parts["rest"]
+            if (resumed := _RESUMED.match(rest)) and thread in open_calls:
+                name, arguments, began = open_calls.pop(thread)
+                yield Call(thread, name, arguments + resumed["arguments"], began, number)
+            elif call := _CALL.match(rest):
+                if rest.endswith(_UNFINISHED):
+                    open_calls[thread] = (call["name"], call["arguments"].removesuffix(_UNFINISHED), number)
+                else:
+                    yield Call(thread, call["name"], call["arguments"], number, number)
+
+
+@dataclass(slots=True)
+class Stored:
+    """What has happened so far to a file that a thread is storing."""
+
+    synced: bool = False
+    written_after_sync: bool = False
+    renamed: bool = False
+    directory_synced: bool = False
+
+    def faults(self) -> list[str]:
+        found = []
+        if not self.synced:
+            found.append("no fdatasync of the file before its rename")
+        if self.written_after_sync:
+            found.append("written after its fdatasync")
+        if not self.directory_synced:
+            found.append("no fsync of ready/ before the response")
+        return found
+
+
+_WRITES = {"write", "writev", "pwrite64", "pwritev"}
+_SENDS = {"sendto", "sendmsg", "sendfile"}
+_IN_TMP = re.compile(r"^\d+<[^>]*/tmp/([^>/]+)>")
+_READY = re.compile(r"^\d+<[^>]*/ready>")
+_RENAMED = re.compile(r'"(?:[^"]*/)?([^"/]+)", (?:\d+<[^>]*/ready>, "|"[^"]*/ready/)')
+_TO_SENDER = re.compile(r"^\d+<TCP")
+
+
+def judge(trace: Path) -> tuple[int, list[str]]:
+    """How many files were acknowledged, and what was out of order."""
+    current: dict[int, dict[str, Stored]] = {}
+    stored, faults = 0, []
+    for call in calls(trace):
+        files = current.setdefault(call.thread, {})
+        _follow(call, files)
+        if call.name in _SENDS and _TO_SENDER.match(call.arguments):
+            for name, file in list(files.items()):
+                if file.renamed:
+                    stored += 1
+                    faults += [f"{name}: {fault}" for fault in file.faults()]
+                    del files[name]
+    return stored, faults
+
+
+def _follow(call: Call, files: dict[str, Stored]) -> None:
+    if (found := _IN_TMP.match(call.arguments)) and call.name in {*_WRITES, "fdatasync", "fsync"}:
+        file = files.setdefault(found[1], Stored())
+        if call.name in _WRITES:
+            file.written_after_sync = file.synced
+        elif not file.renamed:
+            file.synced = True
+    elif call.name.startswith("rename") and (found := _RENAMED.search(call.arguments)):
+        if found[1] in files:
+            files[found[1]].renamed = True
+    elif call.name == "fsync" and _READY.match(call.arguments):
+        for file in files.values():
+            file.directory_synced = file.renamed
+
+
+def watch(folder: Path, *, images: int, failpoint: str = "") -> tuple[int, list[str]]:
+    """Store over one association under strace; what `judge` says."""
+    strace = shutil.which("strace")
+    assert strace, "strace is not installed"
+    trace = folder / "trace.txt"
+    with Node(folder, PACS_PROCESSES="1", PACS_FAILPOINT=failpoint) as node:
+        node.manage("prepare", PACS_FAILPOINT="")
+        # -D: the listeners, not strace, are our child and get our signals.
+        watched = [strace, "-D", "-f", "-yy", "-e", f"trace={CALLS}", "-s", "0", "-o", str(trace), sys.executable]
+        program = f"import os; os.execv({strace!r}, {[*watched, *COMMANDS['listeners']]!r})"
+        node.run("listeners", ["-c", program])
+        wait_for(node.answers, timeout=60, what="the listeners answer")
+        template, ledger = data.ct_8k(), Ledger()
+        with to_store((node.host, node.dimse_port), calling="ORDER") as assoc:
+            for values in study_of(data.new_run(), images):
+                assert store(assoc, template, values, ledger) == 0
+            assoc.abort()  # a release would wait for an indexer, and there is none
+        end = re.compile(rf"^{node.processes['listeners'].pid} +\+\+\+ exited", re.MULTILINE)
+        node.stop()
+        wait_for(lambda: end.search(trace.read_text(errors="replace")), what="strace has written all")
+    return judge(trace)
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.campaigns.fsync_order", description=__doc__)
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument(
+        "--failpoint", default="", help="intake.sync:skip or intake.directory_sync:skip: must find faults"
+    )
+    chosen = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="pacs-order-") as folder:
+        stored, faults = watch(Path(folder), images=chosen.images, failpoint=chosen.failpoint)
+    report = [f"{stored} files acknowledged, {len(faults)} faults", *faults[:10]]
+    sys.stdout.write(os.linesep.join(report) + os.linesep)
+    return 1 if faults or stored < chosen.images else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

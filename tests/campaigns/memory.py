@@ -1,0 +1,164 @@
+"""An instance of 2 GB in, out by C-GET and out by C-MOVE, and what it cost: `python -m tests.campaigns.memory`."""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import psutil
+from blake3 import blake3
+from pydicom.filereader import read_file_meta_info
+
+from benchmarks import data
+from benchmarks.data import Template, Values
+from benchmarks.processes import debian
+from dicom.dimse import FileSlice
+from tests.campaigns import verify
+from tests.campaigns.ingest import study_of, to_store
+from tests.node import Node
+
+MEBIBYTE = 1 << 20
+
+
+def _kilobytes(pid: int, key: str) -> int:
+    with open(f"/proc/{pid}/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith(key)) * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Of the process that grew most."""
+
+    what: str
+    size: int
+
+
+def growth(node: Node, what: str, act: Callable[[], None]) -> Growth:
+    """By how much the peak of any of our processes exceeds what it held before."""
+    before = {}
+    for process in [*node.descendants(), psutil.Process(node.processes["standalone"].pid)]:
+        Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # forget the peak
+        before[process.pid] = _kilobytes(process.pid, "VmRSS:")
+    act()
+    return Growth(what, max(_kilobytes(pid, "VmHWM:") - held for pid, held in before.items() if psutil.pid_exists(pid)))
+
+
+def at_rest(node: Node) -> int:
+    """Proportional set size of everything."""
+    everything = [*node.descendants(), psutil.Process(node.processes["standalone"].pid)]
+    return sum(process.memory_full_info().pss for process in everything)
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """A file whose pixel data is mostly a hole."""
+
+    path: Path
+    values: Values
+    dataset_offset: int
+
+    @classmethod
+    def make(cls, template: Template, size: int, path: Path) -> Self:
+        """`size`: bytes of pixel data."""
+        values = study_of(data.new_run(), 1)[0]
+        content = template.filled(values)
+        pixels = template.places["pixels"][0][0]
+        content[pixels - 4 : pixels] = size.to_bytes(4, "little")  # PS3.5 7.1.2: OW has a length of 32 bits
+        with path.open("wb") as file:
+            file.write(content)
+            file.truncate(pixels + size)
+            file.seek(pixels + size - 4)
+            file.write(b"last")
+        return cls(path, values, template.dataset_offset)
+
+
+def digest_of(path: Path, offset: int) -> str:
+    digest = blake3()
+    with path.open("rb") as file:
+        file.seek(offset)
+        while piece := file.read(8 * MEBIBYTE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+class Trial:
+    """Stores and retrieves; each step leaves the bytes as they were."""
+
+    def __init__(self, node: Node, folder: Path, size: int) -> None:
+        self.node = node
+        self.folder = folder
+        self.template = data.ct_8k()
+        self.large = Large.make(self.template, size, folder / "large.dcm")
+        self.digest = digest_of(self.large.path, self.large.dataset_offset)
+
+    def store(self, large: Large) -> None:
+        address = (self.node.host, self.node.dimse_port)
+        with to_store(address, calling="LARGE") as assoc, large.path.open("rb") as file:
+            context = assoc.context_for(self.template.sop_class_uid)
+            assert context is not None
+            size = large.path.stat().st_size - large.dataset_offset
+            response = assoc.c_store(
+                context=context,
+                sop_class_uid=self.template.sop_class_uid,
+                sop_instance_uid=large.values.sop_instance_uid,
+                data=FileSlice(file.fileno(), large.dataset_offset, size),
+            )
+            assert response.status == 0, f"{response.status:04X}"
+
+    def _retrieve(self, program: str, *arguments: str) -> None:
+        keys = ["-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={self.large.values.study_instance_uid}"]
+        where = ["-aec", self.node.ae_title, self.node.host, str(self.node.dimse_port)]
+        verify.run([debian(program), "-S", *arguments, *where, *keys])
+
+    def get(self) -> None:
+        received = verify.emptied(self.folder / "received")
+        self._retrieve("getscu", "+B", "-od", str(received))
+        self._as_stored(received)
+
+    def move(self) -> None:
+        received = verify.emptied(self.folder / "received")
+        with verify.sink(self.node, received):
+            self._retrieve("movescu", "-aem", verify.SINK)
+        self._as_stored(received)
+
+    def _as_stored(self, received: Path) -> None:
+        (path,) = received.iterdir()
+        offset = 144 + read_file_meta_info(path).FileMetaInformationGroupLength
+        assert digest_of(path, offset) == self.digest, "retrieved bytes differ"
+        path.unlink()
+
+
+def trial(node: Node, folder: Path, size: int) -> list[Growth]:
+    """The first instance is small: what is loaded once, at the first of its kind, is not growth of an association."""
+    small = Trial(node, folder, 1 << 20)
+    small.store(small.large)
+    small.get()
+    small.move()
+    large = Trial(node, folder, size)
+    return [
+        growth(node, "C-STORE", lambda: large.store(large.large)),
+        growth(node, "C-GET", large.get),
+        growth(node, "C-MOVE", large.move),
+    ]
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.campaigns.memory", description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=2048)
+    chosen = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="pacs-memory-") as folder, Node(Path(folder)) as node:
+        node.start()
+        time.sleep(10)
+        report = [f"at rest: {at_rest(node) / MEBIBYTE:.0f} MiB"]
+        for found in trial(node, Path(folder), chosen.megabytes * MEBIBYTE):
+            report.append(f"{found.what} of {chosen.megabytes} MiB: {found.size / MEBIBYTE:.1f} MiB more")
+    sys.stdout.write("\n".join(report) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

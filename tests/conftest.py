@@ -1,0 +1,27 @@
+"""What all tests share."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.node import Node, drop_databases
+
+# pynetdicom installs programs called like DCMTK's (findscu, storescp, ...); the tests mean DCMTK's.
+_OURS = Path(sys.prefix, "bin")
+os.environ["PATH"] = os.pathsep.join(folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder) != _OURS)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _databases_dropped() -> Iterator[None]:
+    yield
+    drop_databases()
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    """An installation, not yet started: `node.start()`."""
+    with Node(tmp_path) as made:
+        yield made

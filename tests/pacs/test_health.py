@@ -1,0 +1,52 @@
+"""What keeps images from coming in makes a node not ready."""
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import RequestFactory
+
+from apps.network.rules import ListenerRules, Rules, write_snapshot
+from pacs import health
+from pacs.listeners.ports import Ports
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def directories(tmp_path: Path, settings: Any) -> None:
+    settings.ARCHIVE, settings.SPOOL = tmp_path / "archive", tmp_path / "spool"
+    settings.ARCHIVE.mkdir()
+    settings.SPOOL.mkdir()
+    settings.MINIMUM_FREE = 0
+
+
+def failing() -> dict[str, str]:
+    body = json.loads(health.ready(RequestFactory().get("/health/ready")).content)
+    found: dict[str, str] = body.get("failing", {})
+    return {name: why for name, why in found.items() if why != "no sign of life"}
+
+
+def test_a_listener_whose_port_is_taken_is_named_until_it_opens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        listener = ListenerRules(name="default", ae_title="PACS", host="127.0.0.1", port=port)
+        write_snapshot(Rules(listeners=(listener,)))
+        ports = Ports(opened=lambda name, bound: None, closed=lambda bound: None)
+        ports.reconcile([listener])
+        assert failing()["listeners"].startswith(f"default cannot open 127.0.0.1:{port}")
+    ports.reconcile([listener])
+    assert failing() == {}
+    ports.close()
+
+
+def test_a_disk_at_its_watermark_is_named(settings: Any) -> None:
+    settings.MINIMUM_FREE = 1 << 60
+    assert set(failing()) == {"archive", "spool"}
+
+
+def test_a_missing_spool_is_named(settings: Any) -> None:
+    settings.SPOOL = settings.SPOOL / "elsewhere"
+    assert failing() == {"spool": "cannot be written"}

@@ -1,0 +1,94 @@
+"""The campaigns in short: a kill at each step, a few at random, a moment without a database, and what is left then."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apps.storage import index, intake
+from tests.campaigns import fsync_order, load, memory, verify
+from tests.campaigns.kill import Campaign, node_on, postgresql_stopped, sqlite_locked
+from tests.node import Node
+from tests.peers import peer
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+
+POSTGRESQL = os.environ.get("DATABASE_URL", "").startswith("postgres")
+STEPS = [("listeners", name) for name in intake.STEPS] + [("indexer", name) for name in index.STEPS]
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
+    with Node(tmp_path_factory.mktemp("kill"), PACS_PROCESSES="2") as node:
+        node.manage("prepare")
+        made = Campaign(node, seed=2)
+        made.start()
+        yield made
+
+
+@pytest.mark.parametrize(("role", "step"), STEPS, ids=[name for _, name in STEPS])
+def test_nothing_acknowledged_is_lost_by_a_kill_at(campaign: Campaign, role: str, step: str) -> None:
+    campaign.at_failpoint(role, step, 1)
+
+
+def test_nothing_acknowledged_is_lost_by_kills_at_random(campaign: Campaign, tmp_path: Path) -> None:
+    peer("getscu")
+    campaign.at_random(12, lambda line: None)
+    campaign.settle()
+    verify.everything(campaign.node, campaign.ledger, tmp_path, moved_studies=3)
+
+
+def test_images_are_taken_and_indexed_later_while_the_database_is_away(tmp_path: Path) -> None:
+    database = "postgresql" if POSTGRESQL else "sqlite"
+    with node_on(database, tmp_path, PACS_PROCESSES="2", CELERY_BROKER_URL="redis://127.0.0.1:1/0") as (node, server):
+        node.manage("prepare")
+        campaign = Campaign(node, seed=3)
+        campaign.start()
+        campaign.without_database(1, lambda: postgresql_stopped(server, "immediate") if server else sqlite_locked(node))
+        campaign.settle()
+        assert verify.index_is_true(node, campaign.ledger) >= len(campaign.ledger.acknowledged)
+
+
+@pytest.fixture
+def strace() -> None:
+    if shutil.which("strace") is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("strace is not installed, and CI=true wants every peer")
+        pytest.skip("strace is not installed")
+
+
+def test_success_follows_the_fsync_of_the_file_and_of_its_directory(tmp_path: Path, strace: None) -> None:
+    stored, faults = fsync_order.watch(tmp_path, images=20)
+    assert (stored, faults) == (20, [])
+
+
+@pytest.mark.parametrize(
+    ("failpoint", "fault"),
+    [("intake.sync:skip", "no fdatasync of the file"), ("intake.directory_sync:skip", "no fsync of ready/")],
+)
+def test_the_order_check_goes_red_without(tmp_path: Path, strace: None, failpoint: str, fault: str) -> None:
+    stored, faults = fsync_order.watch(tmp_path, images=5, failpoint=failpoint)
+    assert stored == 5
+    assert all(fault in each for each in faults)
+    assert len(faults) == 5
+
+
+def test_many_associations_at_once_lose_nothing(node: Node) -> None:
+    node.start()
+    load.many_associations(node, associations=40, instances=20)
+
+
+@pytest.mark.skipif(not POSTGRESQL, reason="two nodes share a PostgreSQL server")
+def test_two_nodes_make_one_row_of_a_study_that_begins_on_both(tmp_path: Path) -> None:
+    load.with_two_nodes(tmp_path, rounds=3, studies=40)
+
+
+def test_an_instance_of_256_megabytes_costs_an_association_no_more_memory_than_a_small_one(
+    node: Node, tmp_path: Path
+) -> None:
+    peer("getscu")
+    node.start()
+    for growth in memory.trial(node, tmp_path, 256 << 20):
+        assert growth.size <= 64 << 20, growth
