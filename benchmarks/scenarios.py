@@ -19,7 +19,7 @@ class Size:
     """How much work one run is; the short form is for trying the harness out."""
 
     ct_512k: int = 125
-    ct_8k: int = 500
+    ct_8k: int = 2000
     stock_512k: int = 60
     stock_8k: int = 200
     studies: int = 20_000

@@ -4,7 +4,10 @@ import json
 import os
 import re
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from operator import attrgetter
 from struct import Struct
+from typing import Self
 
 from dicom.cursor import FIRST_GROUP, LAYOUTS, VR_CODES, Cursor, Layout
 from dicom.elements import LONG_VRS, UNDEFINED
@@ -50,8 +53,14 @@ class Provenance:
     issuer: str = ""  # of patient IDs that come without one
     character_set: str = ""  # of data sets that come without one
 
+    def at(self, received_ns: int) -> Self:
+        """The same, of another moment."""
+        return type(self)(received_ns, *_told(self))
 
-_KINDS: dict[str, type] = {field.name: int if field.name == "received_ns" else str for field in fields(Provenance)}
+
+_TOLD = tuple(field.name for field in fields(Provenance) if field.name != "received_ns")
+_KINDS: dict[str, type] = {"received_ns": int, **dict.fromkeys(_TOLD, str)}
+_told = attrgetter(*_TOLD)
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -75,23 +84,30 @@ def meta_group(
     *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, provenance: Provenance | None
 ) -> bytes:
     """Preamble, prefix and group 0002 (PS3.10 7.1); the digest of the data set fits into `digest_slot` later."""
-    elements = [
-        _long(2, 0x0001, b"OB", 0, 2) + b"\0\1",
-        _element(0x0002, b"UI", sop_class_uid),
-        _element(0x0003, b"UI", sop_instance_uid),
-        _element(0x0010, b"UI", transfer_syntax_uid),
-        _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
-    ]
+    told = None if provenance is None else _told(provenance)
+    before, after, private = _constant(sop_class_uid, transfer_syntax_uid, told)
+    body = b"".join((before, _element(0x0003, b"UI", sop_instance_uid), after))
     if provenance is not None:
-        elements += [
-            _element(0x0016, b"AE", provenance.receiving_ae_title),
-            _element(0x0017, b"AE", provenance.calling_ae_title),
-            _element(0x0018, b"AE", provenance.called_ae_title),
-            _element(0x0100, b"UI", PRIVATE_CREATOR),
-            _private_information(provenance),
-        ]
-    body = b"".join(elements)
+        value = b'%b,"received_ns":%d%b' % (_SLOT, provenance.received_ns, private)
+        value += b" " * (len(value) % 2)
+        body += _long(2, 0x0102, b"OB", 0, len(value)) + value
     return bytes(128) + b"DICM" + _short(2, 0, b"UL", 4) + len(body).to_bytes(4, "little") + body
+
+
+@lru_cache
+def _constant(sop_class_uid: str, transfer_syntax_uid: str, told: tuple[str, ...] | None) -> tuple[bytes, bytes, bytes]:
+    """What all instances of an association have in common: before and after the SOP Instance UID, and of the private
+    information what follows the receive time."""
+    before = _long(2, 0x0001, b"OB", 0, 2) + b"\0\1" + _element(0x0002, b"UI", sop_class_uid)
+    after = _element(0x0010, b"UI", transfer_syntax_uid) + _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID)
+    if told is None:
+        return before, after, b""
+    said = dict(zip(_TOLD, told, strict=True))
+    after += _element(0x0016, b"AE", said["receiving_ae_title"])
+    after += _element(0x0017, b"AE", said["calling_ae_title"])
+    after += _element(0x0018, b"AE", said["called_ae_title"])
+    after += _element(0x0100, b"UI", PRIVATE_CREATOR)
+    return before, after, b"," + _to_json(said).encode("ascii")[1:]
 
 
 def _element(element: int, vr: bytes, text: str) -> bytes:
@@ -99,13 +115,6 @@ def _element(element: int, vr: bytes, text: str) -> bytes:
     if len(value) % 2:
         value += b"\0" if vr == b"UI" else b" "
     return _short(2, element, vr, len(value)) + value
-
-
-def _private_information(provenance: Provenance) -> bytes:
-    known = {name: getattr(provenance, name) for name in _KINDS}
-    value = _SLOT + b"," + _to_json(known).encode("ascii")[1:]
-    value += b" " * (len(value) % 2)
-    return _long(2, 0x0102, b"OB", 0, len(value)) + value
 
 
 def digest_slot(meta: bytes) -> int:

@@ -82,6 +82,14 @@ def count(variable: str, default: int) -> int:
     return max(1, int(number(variable, default)))
 
 
+def switch(variable: str, default: bool) -> bool:
+    """`on` or `off`."""
+    value = os.environ.get(variable, "").lower() or ("on" if default else "off")
+    if value not in ("on", "off"):
+        raise InvalidEnvironment(f"{variable} is on or off, not {value!r}.")
+    return value == "on"
+
+
 def make_directory(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     return path

@@ -17,6 +17,8 @@ ARCHIVE = DATA / "archive"
 
 # Bytes that stay free: beyond them images are refused with "out of resources" (PACS_MINIMUM_FREE counts MiB).
 MINIMUM_FREE = int(environment.number("PACS_MINIMUM_FREE", 1024) * 1024 * 1024)
+# Whether large images are written past the page cache, which then keeps what is being read.
+DIRECT_IO = environment.switch("PACS_DIRECT_IO", True)
 
 # The listener called "default"; a variable that is set wins over its row, and the console shows that field as locked.
 DIMSE = environment.address("PACS_DIMSE", "127.0.0.1:11112")

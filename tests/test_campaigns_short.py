@@ -66,7 +66,7 @@ def test_success_follows_the_fsync_of_the_file_and_of_its_directory(tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("failpoint", "fault"),
-    [("intake.sync:skip", "no fdatasync of the file"), ("intake.directory_sync:skip", "no fsync of ready/")],
+    [("intake.sync:skip", "no fdatasync of the file"), ("intake.directory_sync:skip", "no fsync of the directory")],
 )
 def test_the_order_check_goes_red_without(tmp_path: Path, strace: None, failpoint: str, fault: str) -> None:
     stored, faults = fsync_order.watch(tmp_path, images=5, failpoint=failpoint)

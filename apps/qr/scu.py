@@ -190,7 +190,10 @@ class IntoArchive:
             assoc.respond(message, refused.status, error_comment=str(refused), offending_elements=elements)
             return
         self.kept.append(received.name)
-        assoc.respond(message, status.SUCCESS)
+        try:
+            assoc.respond(message, status.SUCCESS)
+        finally:
+            intake.announce(received)
 
 
 def _context(assoc: Association, sop_class_uid: str) -> Context:

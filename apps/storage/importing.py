@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blake3 import blake3
-
 from apps.network.database import borrowed
 from apps.storage import intake, received
+from apps.storage.disk import digest_of
 from apps.storage.indexer import AlreadyRunning, Indexer
 from apps.storage.intake import Refused
 from apps.storage.models import Instance, QuarantinedInstance
@@ -18,6 +17,7 @@ from dicom import part10
 from dicom.errors import InvalidDataSet
 from dicom.part10 import Meta, Provenance
 from dicom.status import STORE_OUT_OF_RESOURCES
+from dicom.windows import FileWindow
 
 _CHUNK = 1 << 20
 _AT_ONCE = 500  # files received before waiting for the index: `ready/` is no second archive
@@ -101,7 +101,7 @@ def _open_file(fd: int, path: Path, report: Report) -> str | None:
         return None
     size = os.fstat(fd).st_size - meta.dataset_offset
     provenance = Provenance(received_ns=0, peer="import")
-    header = received.scan(fd, meta.dataset_offset, size, meta.transfer_syntax_uid, provenance)
+    header = received.scan(FileWindow(fd, meta.dataset_offset, size), meta.transfer_syntax_uid, provenance)
     sop_instance_uid = header.uid(_SOP_INSTANCE_UID)
     if not sop_instance_uid:
         raise InvalidDataSet("SOP Instance UID is missing", offending_element=_SOP_INSTANCE_UID)
@@ -115,6 +115,7 @@ def _open_file(fd: int, path: Path, report: Report) -> str | None:
         transfer_syntax_uid=meta.transfer_syntax_uid,
         fragments=([memoryview(chunk)] for chunk in _chunks(fd, meta.dataset_offset)),
     )
+    intake.announce(stored)
     report.imported += 1
     return stored.name
 
@@ -128,12 +129,7 @@ def _is_known(fd: int, meta: Meta, sop_instance_uid: str) -> bool:
                 "digest", flat=True
             )
         }
-    if not held:
-        return False
-    digest = blake3()
-    for chunk in _chunks(fd, meta.dataset_offset):
-        digest.update(chunk)
-    return digest.hexdigest() in held
+    return bool(held) and digest_of(fd, meta.dataset_offset) in held
 
 
 def _chunks(fd: int, offset: int) -> Iterator[bytes]:

@@ -1,22 +1,34 @@
-"""One file while it is being received: written under `tmp/`, and in the end sealed into `ready/` or gone."""
+"""One file while it is being received: a blank of `tmp/` is filled, and in the end sealed into `ready/` or gone.
+
+Bytes are gathered in memory, a stage at a time. What fits into one is scanned there and written once, its digest in
+place. Large pieces go to the disk past the page cache: what comes in does not push out what is being read.
+"""
 
 import errno
+import fcntl
 import logging
+import mmap
 import os
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 from blake3 import blake3
+from django.conf import settings
 
 from apps.failpoints import failpoint
 from apps.storage.space import NoSpace, Reservation, Space
 from apps.storage.spool import Spool
+from dicom.windows import BytesWindow, FileWindow, Readable
 
 log = logging.getLogger(__name__)
 
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
-_IOV_MAX = 1024
+_STAGE = 1 << 20
+_KEPT = 16  # stages that wait for the next receive
+_BLOCK = 4096  # what direct writes are aligned to
+_DIRECT = 1 << 17  # bytes from which the page cache costs more than it brings
+_O_DIRECT = getattr(os, "O_DIRECT", 0)
 _REASONS = {errno.ENOSPC: "Disk full", errno.EDQUOT: "Over quota", errno.EROFS: "Archive is read-only"}
 
 
@@ -46,16 +58,40 @@ class _OurDisk:
 our_disk = _OurDisk()
 
 
+class _Stages:
+    """Buffers at page boundaries, as direct writes want them; used again and again."""
+
+    def __init__(self) -> None:
+        self._free: deque[memoryview] = deque()
+
+    def borrow(self) -> memoryview:
+        try:
+            return self._free.pop()
+        except IndexError:
+            return memoryview(mmap.mmap(-1, _STAGE))
+
+    def give_back(self, stage: memoryview) -> None:
+        if len(self._free) < _KEPT:
+            self._free.append(stage)
+
+
+_stages = _Stages()
+
+
 class Incoming:
     """As a context manager it leaves nothing behind unless it has been sealed."""
 
-    def __init__(self, spool: Spool, name: str, space: Space) -> None:
+    def __init__(self, spool: Spool, space: Space) -> None:
         self._spool = spool
-        self._name = name
         self._reservation = Reservation(space)
         self._sealed = False
+        self._staged = self._written = 0  # bytes in the stage, and before them in the file
+        self._meta = 0
         with our_disk:
-            self.fd = os.open(name, _NEW, 0o640, dir_fd=spool.tmp_fd)
+            self._blank = spool.blanks.take()
+            self._fd = os.open(str(self._blank.number), os.O_RDWR, dir_fd=self._blank.folder)
+        self.name = spool.new_name(self._blank.number)
+        self._stage = _stages.borrow()
         failpoint("intake.opened")
 
     def __enter__(self) -> Self:
@@ -64,55 +100,91 @@ class Incoming:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self.fd)
+        _stages.give_back(self._stage)
+        os.close(self._fd)
         self._reservation.close()
         if not self._sealed:
             with our_disk:
-                os.unlink(self._name, dir_fd=self._spool.tmp_fd)
+                os.unlink(str(self._blank.number), dir_fd=self._blank.folder)
 
     def take(self, meta: bytes, fragments: Iterable[list[memoryview]]) -> tuple[str, int]:
-        """Write all; the BLAKE3 digest and the length of the data set. What `fragments` raises flies."""
-        digest = blake3()
-        size = 0
-        head: list[bytes | memoryview] = [meta]
-        for buffers in fragments:
-            for buffer in buffers:
-                digest.update(buffer)
-                size += len(buffer)
-            self._write([*head, *buffers])
-            head = []
+        """All there is; the BLAKE3 digest and the length of the data set. What `fragments` raises flies."""
+        digest, stage = blake3(), self._stage
+        self._meta = begin = position = len(meta)
+        stage[:position] = meta
+        for views in fragments:
+            for view in views:
+                end = position + len(view)
+                while end > _STAGE:
+                    room = _STAGE - position
+                    stage[position:] = view[:room]
+                    digest.update(stage[begin:])
+                    self._write_out(_STAGE)
+                    view = view[room:]
+                    begin, position, end = 0, 0, end - _STAGE
+                stage[position:end] = view
+                position = end
             failpoint("intake.fragment")
-        if head:
-            self._write(head)
+        digest.update(stage[begin:position])
+        self._staged = position
+        if self._written:
+            self._write_out(position)
         failpoint("intake.written")
-        return digest.hexdigest(), size
+        return digest.hexdigest(), self._written + self._staged - len(meta)
 
-    def _write(self, buffers: Sequence[bytes | memoryview]) -> None:
-        with our_disk:
-            self._reservation.use(sum(map(len, buffers)))
-            for start in range(0, len(buffers), _IOV_MAX):
-                _write_all(self.fd, buffers[start : start + _IOV_MAX])
+    def data_set(self) -> Readable:
+        """What was taken, as long as the block lasts."""
+        if self._written:
+            return FileWindow(self._fd, self._meta, self._written - self._meta)
+        return BytesWindow(self._stage[self._meta : self._staged])
 
     def seal(self, digest: str, slot: int) -> None:
-        """Durable under its name in `ready/` when this returns: what Success stands for."""
+        """Durable when this returns, and in `ready/`: what Success stands for. The rename need not be durable, since
+        the name in `tmp/` is."""
+        encoded = digest.encode("ascii")
         with our_disk:
-            os.pwrite(self.fd, digest.encode("ascii"), slot)
+            if self._written:
+                _write(self._fd, encoded, slot)
+            else:
+                self._stage[slot : slot + len(encoded)] = encoded
+                self._write_out(self._staged)
             if not failpoint("intake.sync"):
-                os.fdatasync(self.fd)
+                os.fdatasync(self._fd)
             failpoint("intake.rename")
-            os.rename(self._name, self._name, src_dir_fd=self._spool.tmp_fd, dst_dir_fd=self._spool.ready_fd)
+            source, target = self._blank.folder, self._spool.ready_fd
+            os.rename(str(self._blank.number), self.name, src_dir_fd=source, dst_dir_fd=target)
             self._sealed = True
-            if not failpoint("intake.directory_sync"):
-                os.fsync(self._spool.ready_fd)
         failpoint("intake.durable")
 
+    def _write_out(self, size: int) -> None:
+        """So much of the stage to the end of the file."""
+        with our_disk:
+            self._reservation.use(size)
+            done = 0
+            if size >= _DIRECT and settings.DIRECT_IO:
+                done = _write_directly(self._fd, self._stage[: size // _BLOCK * _BLOCK], self._written)
+            _write(self._fd, self._stage[done:size], self._written + done)
+        self._written += size
+        self._staged = 0
 
-def _write_all(fd: int, buffers: Sequence[bytes | memoryview]) -> None:
-    written = os.writev(fd, buffers)
-    if written == sum(map(len, buffers)):
-        return
-    for buffer in buffers:  # a disk nearly full takes part of what it is given
-        rest = memoryview(buffer)[min(written, len(buffer)) :]
-        written -= len(buffer) - len(rest)
-        while rest:
-            rest = rest[os.write(fd, rest) :]
+
+def _write_directly(fd: int, view: memoryview, offset: int) -> int:
+    """Past the page cache; how much the disk took, none where the file system does not do that."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETFL, _O_DIRECT)
+        try:
+            return os.pwrite(fd, view, offset)
+        finally:
+            fcntl.fcntl(fd, fcntl.F_SETFL, 0)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return 0
+
+
+def _write(fd: int, data: bytes | memoryview, offset: int) -> None:
+    left = memoryview(data)
+    while left:  # a disk nearly full takes part of what it is given
+        count = os.pwrite(fd, left, offset)
+        left = left[count:]
+        offset += count

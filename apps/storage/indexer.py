@@ -111,7 +111,7 @@ class Indexer:
         inbox = self._inbox
         inbox.wait(max(0.0, self._looked_at + _LOOK_SECONDS - time.monotonic()))
         if inbox.announced:
-            inbox.gather(self._committed_at + _GATHER_SECONDS - time.monotonic(), BATCH)
+            inbox.gather(self._committed_at + _GATHER_SECONDS - time.monotonic())
         if inbox.hurried or time.monotonic() >= self._looked_at + _LOOK_SECONDS:
             self.catch_up(stopping)
         elif inbox.announced:

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,23 +20,22 @@ from dicom.header import Header
 from dicom.part10 import Provenance
 from dicom.sop_classes import NOT_WITHOUT_PATIENT, is_storage
 from dicom.values import is_uid
+from dicom.windows import Readable
 
 log = logging.getLogger(__name__)
 
 # Where a failpoint may stop a receive, in order. At `sync` and `directory_sync` it may also skip.
 STEPS = (
+    "intake.directory_sync",
     "intake.opened",
     "intake.fragment",
     "intake.written",
     "intake.checked",
     "intake.sync",
     "intake.rename",
-    "intake.directory_sync",
     "intake.durable",
     "intake.noticed",
 )
-
-MINIMUM_FREE = 512 << 20  # bytes left for what else lives on the disk, if the settings do not say
 
 AFFECTED_SOP_CLASS_UID = 0x00000002
 AFFECTED_SOP_INSTANCE_UID = 0x00001000
@@ -71,7 +69,8 @@ def receive(
     fragments: Iterable[list[memoryview]],
     study_instance_uid: str | None = None,
 ) -> Received:
-    """Store one data set durably. Raises Refused; what `fragments` raises flies, and leaves nothing behind.
+    """Store one data set durably; when its sender has been told, `announce` it. Raises Refused; what `fragments` raises
+    flies, and leaves nothing behind.
 
     `provenance`: all but the receive time. `study_instance_uid`: the only study it may belong to, if that was said.
     """
@@ -79,24 +78,23 @@ def receive(
     try:
         with our_disk:
             here = spool()
-        name = here.new_name()
-        provenance = replace(provenance, received_ns=received_ns(name))
-        meta = part10.meta_group(
-            sop_class_uid=sop_class_uid,
-            sop_instance_uid=sop_instance_uid,
-            transfer_syntax_uid=transfer_syntax_uid,
-            provenance=provenance,
-        )
-        with Incoming(here, name, _space(here.root, getattr(settings, "MINIMUM_FREE", MINIMUM_FREE))) as file:
+        with Incoming(here, _space(here.root, settings.MINIMUM_FREE)) as file:
+            provenance = provenance.at(received_ns(file.name))
+            meta = part10.meta_group(
+                sop_class_uid=sop_class_uid,
+                sop_instance_uid=sop_instance_uid,
+                transfer_syntax_uid=transfer_syntax_uid,
+                provenance=provenance,
+            )
             digest, size = file.take(meta, fragments)
-            header = _scan(file.fd, len(meta), size, transfer_syntax_uid, provenance)
+            header = _scan(file.data_set(), transfer_syntax_uid, provenance)
             _check(header, sop_class_uid, sop_instance_uid, study_instance_uid)
             failpoint("intake.checked")
             file.seal(digest, part10.digest_slot(meta))
     except CannotWrite as error:
         raise Refused(status.STORE_OUT_OF_RESOURCES, str(error)) from error
     stored = Received(
-        name=name,
+        name=file.name,
         digest=digest,
         size=size,
         sop_class_uid=sop_class_uid,
@@ -108,9 +106,13 @@ def receive(
     )
     if header.warnings:
         log.warning("%s is stored as it is: %s", sop_instance_uid, "; ".join(header.warnings))
-    notices.stored(here.root, stored)
-    failpoint("intake.noticed")
     return stored
+
+
+def announce(stored: Received) -> None:
+    """Tell the indexer, which would find it by itself a little later."""
+    notices.stored(spool().root, stored)
+    failpoint("intake.noticed")
 
 
 @lru_cache
@@ -129,10 +131,10 @@ def _check_command(sop_class_uid: str, sop_instance_uid: str) -> None:
         raise Refused(status.SOP_CLASS_NOT_SUPPORTED, "SOP class not supported", (AFFECTED_SOP_CLASS_UID,))
 
 
-def _scan(fd: int, offset: int, size: int, transfer_syntax_uid: str, provenance: Provenance) -> Header:
+def _scan(data_set: Readable, transfer_syntax_uid: str, provenance: Provenance) -> Header:
     try:
         with our_disk:
-            return scan(fd, offset, size, transfer_syntax_uid, provenance)
+            return scan(data_set, transfer_syntax_uid, provenance)
     except InvalidDataSet as error:
         offending = () if error.offending_element is None else (error.offending_element,)
         raise Refused(status.STORE_CANNOT_UNDERSTAND, str(error), offending) from error
@@ -169,5 +171,5 @@ def wait_indexed(names: Sequence[str], timeout: float = 5.0) -> bool:
             return False
         else:
             time.sleep(pause)
-            pause = min(pause * 2, 0.02)
+            pause = min(pause * 2, 0.005)
     return True

@@ -5,10 +5,10 @@ A lost notice is found in `ready/` a little later; a sender never waits. Not dat
 
 import contextlib
 import os
+import select
 import selectors
 import socket
 import threading
-import time
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,20 +16,19 @@ from apps.storage import received
 from apps.storage.received import Received
 
 _SOCKET = "indexer.sock"
-_HURRY = b"hurry"
+_BELL = "indexer.bell"
 _LARGEST = 64 * 1024  # a longer header is read again from the file
 _BUFFER = 4 << 20
 _BACKLOG = 128
-_TICK = 0.004
 
 
 @lru_cache
-def _address(root: Path) -> str:
+def _address(root: Path, name: str) -> str:
     """A Unix address holds 107 bytes; a longer path is reached through an open directory."""
-    path = root / _SOCKET
+    path = root / name
     if len(os.fsencode(path)) <= 100:
         return str(path)
-    return f"/proc/self/fd/{os.open(root, os.O_PATH)}/{_SOCKET}"
+    return f"/proc/self/fd/{os.open(root, os.O_PATH)}/{name}"
 
 
 class _Sender:
@@ -43,7 +42,7 @@ class _Sender:
     def send(self, root: Path, message: bytes) -> None:
         with self._lock:
             try:
-                self._connected(_address(root)).send(message, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                self._connected(_address(root, _SOCKET)).send(message, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
             except BlockingIOError:
                 return  # the indexer is busy, and will look by itself
             except OSError:
@@ -77,21 +76,32 @@ def stored(root: Path, what: Received) -> None:
 
 def hurry(root: Path) -> None:
     """Somebody waits for what is in `ready/`."""
-    _sender.send(root, _HURRY)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as caller, contextlib.suppress(OSError):
+        # An error: nobody is there, or it has been rung often enough.
+        caller.sendto(b"!", socket.MSG_DONTWAIT, _address(root, _BELL))
+
+
+def _bound(root: Path, name: str, kind: socket.SocketKind) -> socket.socket:
+    (root / name).unlink(missing_ok=True)
+    bound = socket.socket(socket.AF_UNIX, kind)
+    bound.bind(_address(root, name))
+    (root / name).chmod(0o600)
+    bound.setblocking(False)
+    return bound
 
 
 class Inbox:
     """The indexer's end: what has been announced and not yet taken."""
 
     def __init__(self, root: Path) -> None:
-        (root / _SOCKET).unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.bind(_address(root))
-        (root / _SOCKET).chmod(0o600)
+        self._socket = _bound(root, _SOCKET, socket.SOCK_SEQPACKET)
         self._socket.listen(_BACKLOG)
-        self._socket.setblocking(False)
+        self._bell = _bound(root, _BELL, socket.SOCK_DGRAM)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
+        self._selector.register(self._bell, selectors.EVENT_READ)
+        self._ringing = select.poll()
+        self._ringing.register(self._bell, select.POLLIN)
         self.announced: dict[str, Received] = {}
         self.hurried = False
 
@@ -104,19 +114,26 @@ class Inbox:
         """Until something is announced or somebody is in a hurry, at most so long."""
         self._take(seconds)
 
-    def gather(self, seconds: float, enough: int) -> None:
-        """Go on taking notices for so long; ends early when somebody is in a hurry or there are enough."""
-        deadline = time.monotonic() + seconds
-        while not self.hurried and len(self.announced) < enough and time.monotonic() < deadline:
-            time.sleep(min(_TICK, seconds))  # one wake-up for several notices: receivers need the processor
+    def gather(self, seconds: float) -> None:
+        """Let notices come in for so long, without waking up for each: receivers need the processor. Ends early when
+        somebody is in a hurry."""
+        if seconds > 0 and not self.hurried:
+            self._ringing.poll(seconds * 1000)
             self._take(0)
 
     def _take(self, seconds: float) -> None:
         for key, _ in self._selector.select(seconds):
             if key.fileobj is self._socket:
                 self._accept()
+            elif key.fileobj is self._bell:
+                self._hear()
             elif isinstance(key.fileobj, socket.socket):
                 self._drain(key.fileobj)
+
+    def _hear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._bell.recv(1):
+                self.hurried = True
 
     def _accept(self) -> None:
         with contextlib.suppress(BlockingIOError, ConnectionError):
@@ -127,11 +144,8 @@ class Inbox:
     def _drain(self, connection: socket.socket) -> None:
         try:
             while message := connection.recv(_LARGEST):
-                if message == _HURRY:
-                    self.hurried = True
-                else:
-                    notice = received.load(message)
-                    self.announced[notice.name] = notice
+                notice = received.load(message)
+                self.announced[notice.name] = notice
         except BlockingIOError:
             return
         except OSError:

@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from blake3 import blake3
 from django.conf import settings
 
 from apps.failpoints import failpoint
 from apps.storage import received
+from apps.storage.disk import digest_of, sync
 from apps.storage.spool import Spool, moment, received_ns
 
 _PLACE = re.compile(r"\d{4}/\d{2}/\d{2}/\d{4}/[A-Za-z0-9_.-]{1,64}", re.ASCII)
@@ -83,20 +83,12 @@ def _copy(source: Path, target: Path) -> None:
         writer.flush()
         os.fsync(writer.fileno())
     copied = received.read(partial)
-    if digest_of(partial, copied.dataset_offset) != copied.digest:
+    with partial.open("rb") as reader:
+        same = digest_of(reader.fileno(), copied.dataset_offset) == copied.digest
+    if not same:
         partial.unlink()
         raise OSError(errno.EIO, "The copy in the archive differs from what was received")
     partial.rename(target)
-
-
-def digest_of(path: Path, offset: int) -> str:
-    """BLAKE3 of a file's data set as it is on disk now."""
-    digest = blake3()
-    with path.open("rb") as reader:
-        reader.seek(offset)
-        while chunk := reader.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def prepare(directory: Path) -> None:
@@ -112,14 +104,6 @@ def prepare(directory: Path) -> None:
         if len(_synced) >= _KEPT:
             _synced.clear()
         _synced.add(directory)
-
-
-def sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def retire(spool: Spool, names: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 import marshal
 import os
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 
 from dicom import header, part10
@@ -10,7 +11,7 @@ from dicom.errors import InvalidDataSet
 from dicom.header import Header
 from dicom.part10 import Provenance
 
-_PROVENANCE = tuple(field.name for field in fields(Provenance))
+_provenance = attrgetter(*(field.name for field in fields(Provenance)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Received:
     def dump(self) -> bytes:
         """For `load`, in another process of the same node and version."""
         own = (self.name, self.digest, self.size, self.sop_class_uid, self.sop_instance_uid)
-        provenance = tuple(getattr(self.provenance, name) for name in _PROVENANCE)
+        provenance = _provenance(self.provenance)
         return marshal.dumps(((*own, self.transfer_syntax_uid, self.dataset_offset), self.header.dump(), provenance))
 
 
@@ -70,16 +71,14 @@ def read(path: Path) -> Received:
             sop_instance_uid=meta.sop_instance_uid,
             transfer_syntax_uid=meta.transfer_syntax_uid,
             dataset_offset=meta.dataset_offset,
-            header=scan(fd, meta.dataset_offset, size, meta.transfer_syntax_uid, meta.provenance),
+            header=scan(header.FileWindow(fd, meta.dataset_offset, size), meta.transfer_syntax_uid, meta.provenance),
             provenance=meta.provenance,
         )
     finally:
         os.close(fd)
 
 
-def scan(fd: int, offset: int, size: int, transfer_syntax_uid: str, provenance: Provenance) -> Header:
+def scan(data_set: header.Readable, transfer_syntax_uid: str, provenance: Provenance) -> Header:
     return header.scan(
-        header.FileWindow(fd, offset, size),
-        transfer_syntax_uid=transfer_syntax_uid,
-        default_character_set=provenance.character_set,
+        data_set, transfer_syntax_uid=transfer_syntax_uid, default_character_set=provenance.character_set
     )

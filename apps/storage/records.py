@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 
 from apps.storage import placement
+from apps.storage.disk import sync
 from apps.storage.spool import is_name, moment, received_ns
 
 
@@ -55,14 +56,14 @@ def write(record: Record) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.rename(path)
-    placement.sync(path.parent)
+    sync(path.parent)
 
 
 def withdraw(record: Record) -> None:
     """Its transaction did not happen."""
     path = _path(record.name)
     path.unlink(missing_ok=True)
-    placement.sync(path.parent)
+    sync(path.parent)
 
 
 def names() -> Iterator[str]:

@@ -24,7 +24,10 @@ def c_store(session: Session, assoc: Association, message: Message) -> None:
     else:
         outcome = status.SUCCESS
         session.stored.append(received.name)
-        assoc.respond(message, outcome)
+        try:
+            assoc.respond(message, outcome)
+        finally:
+            intake.announce(received)
     session.count("C-STORE", outcome)
 
 

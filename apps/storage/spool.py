@@ -1,21 +1,28 @@
-"""A node's files on their way into the archive: `tmp/` while written, `ready/` once durable, `failed/` put aside.
+"""A node's files on their way into the archive: `tmp/` until durable, `ready/` to be indexed, `failed/` put aside.
 
 A name is "{receive time, ns}-{node}-{process}-{number}": unique without asking anybody, sorted by time of reception.
 """
 
 import itertools
+import logging
 import os
 import re
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 from django.conf import settings
 
+from apps.storage.blanks import Blanks, abandoned
+from apps.storage.disk import sync
+
+log = logging.getLogger(__name__)
+
 _NODE = re.compile(r"[A-Za-z0-9_.-]{1,24}", re.ASCII)
-_NAME = re.compile(r"(\d{19})-[A-Za-z0-9_.-]{1,24}-(\d{1,10})-\d{1,12}", re.ASCII)
+_NAME = re.compile(r"(\d{19})-[A-Za-z0-9_.-]{1,24}-\d{1,10}-\d{1,12}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _numbers = itertools.count()
 
@@ -47,11 +54,12 @@ class Spool:
         self.tmp = root / "tmp"
         self.ready = root / "ready"
         self.failed = root / "failed"
+        self.blanks = Blanks(self.tmp)
         self._prepared_by = 0
         self._lock = threading.Lock()
 
     def prepare(self) -> None:
-        """Make the directories and clear what dead writers left in `tmp/`; once in the life of a process."""
+        """Make the directories and see to what dead writers left in `tmp/`; once in the life of a process."""
         if self._prepared_by == os.getpid():
             return
         with self._lock:
@@ -59,19 +67,20 @@ class Spool:
                 return
             for directory in (self.tmp, self.ready, self.failed):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.clear_abandoned()
+            for directory in (self.root, *list(self.root.parents)[:2]):
+                sync(directory)
+            self.take_over()
             self._prepared_by = os.getpid()
-
-    @cached_property
-    def tmp_fd(self) -> int:
-        return os.open(self.tmp, os.O_RDONLY | os.O_DIRECTORY)
 
     @cached_property
     def ready_fd(self) -> int:
         return os.open(self.ready, os.O_RDONLY | os.O_DIRECTORY)
 
-    def new_name(self) -> str:
-        return f"{time.time_ns():019d}-{self.node}-{os.getpid()}-{next(_numbers)}"
+    def new_name(self, number: int | None = None) -> str:
+        return self._name(time.time_ns(), os.getpid(), next(_numbers) if number is None else number)
+
+    def _name(self, ns: int, process: int, number: int) -> str:
+        return f"{ns:019d}-{self.node}-{process}-{number}"
 
     def waiting(self) -> list[str]:
         """Names in `ready/`, in order of reception."""
@@ -83,41 +92,28 @@ class Spool:
     def put_aside(self, name: str) -> None:
         """From `ready/` to `failed/`: kept, out of the way."""
         os.rename(self.ready / name, self.failed / name)
-        _sync(self.failed)
+        sync(self.failed)
 
     def take_back(self, name: str) -> None:
         """From `failed/` to `ready/`, to be indexed again."""
         os.rename(self.failed / name, self.ready / name)
-        _sync(self.ready)
+        sync(self.ready)
 
-    def clear_abandoned(self) -> int:
-        """Remove from `tmp/` what no living process writes: nobody was told Success for it."""
-        removed = 0
-        for name in os.listdir(self.tmp):
-            match = _NAME.fullmatch(name)
-            if match is None or self._is_abandoned(int(match[2])):
-                (self.tmp / name).unlink(missing_ok=True)
-                removed += 1
-        return removed
-
-    def _is_abandoned(self, process: int) -> bool:
-        if process == os.getpid():  # a dead process of the same number, if we have written nothing yet
-            return self._prepared_by != process
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return True
-        except OSError:
-            return False
-        return False
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    def take_over(self) -> int:
+        """Of processes that are no more: how many files were found whole and now wait in `ready/`; the rest goes."""
+        found = 0
+        for path in self.tmp.iterdir():
+            with suppress(FileNotFoundError), abandoned(path) as folder:  # another may be quicker
+                if folder is None:
+                    continue
+                for number, ns in folder.whole():
+                    name = self._name(ns, folder.process, number)
+                    os.rename(str(number), name, src_dir_fd=folder.fd, dst_dir_fd=self.ready_fd)
+                    log.warning("found in tmp/, whole: %s", name)
+                    found += 1
+                os.fsync(self.ready_fd)
+                folder.remove()
+        return found
 
 
 @lru_cache

@@ -134,7 +134,7 @@ class Exchange:
             reader.patience, reader.expected = self.timeouts.idle, "the next request (idle)"
         else:
             reader.patience, reader.expected = self.timeouts.dimse, "a response"
-        reader.interruptible = idle
+        reader.interruptible, reader.within_message = idle, False
         try:
             message = self._message()
         except AssociationEnded as error:
@@ -162,7 +162,7 @@ class Exchange:
 
     def _parts(self, message: Message) -> list[memoryview]:
         reader, cap = self._reader, self.limits.data_set_cap
-        reader.patience, reader.expected, reader.interruptible = self.timeouts.dimse, "the rest of a data set", False
+        reader.patience, reader.expected, reader.within_message = self.timeouts.dimse, "the rest of a data set", True
         parts: list[memoryview] = []
         try:
             if reader.data(parts):
@@ -339,7 +339,7 @@ class Exchange:
         reader, collision = self._reader, False
         if self.timeouts.release is not None:
             reader.until = monotonic() + self.timeouts.release
-        reader.expected, reader.interruptible = "the release response", False
+        reader.expected, reader.interruptible, reader.within_message = "the release response", False, False
         while True:
             kind, body = reader.next_pdu_after_data()
             if kind == pdu.A_RELEASE_RP:

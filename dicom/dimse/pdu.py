@@ -156,7 +156,7 @@ def _take(body: bytes, position: int) -> tuple[bytes, int]:
 def _text(value: bytes) -> str:
     """What a peer calls itself, fit for a log and a database: trimmed, cut at a NUL, without control characters."""
     text = value.strip(b"\0 ").partition(b"\0")[0].decode("latin-1").strip()
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _context_rq(body: bytes) -> ProposedContext:

@@ -59,6 +59,8 @@ class Reader:
         """A deadline (monotonic) over everything: association and release."""
         self.interruptible = False
         """Whether waiting at a PDU boundary ends when `stopping` is set."""
+        self.within_message = False
+        """Whether a data set is still to come."""
         self.over: AssociationEnded | None = None
         """Set by another thread to end a wait."""
         self.accepted: Container[int] = ()
@@ -95,10 +97,11 @@ class Reader:
                 raise NothingYet from None
             return
         deadline, what = self._deadline(mid_pdu)
-        interruptible = self.interruptible and not mid_pdu and not self._command_cost
+        more = mid_pdu or self.within_message or self._command_cost > 0
+        interruptible = self.interruptible and not more
         while True:
             try:
-                count = self._stream.receive(view)
+                count = self._stream.receive(view, more=more)
             except BlockingIOError:
                 if interruptible and self._stopping is not None and self._stopping.is_set():
                     raise Stopped("This side is shutting down") from None

@@ -45,18 +45,20 @@ class Stream:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
 
-    def receive(self, view: memoryview, *, wait: bool = True) -> int:
-        """Number of bytes brought, 0 at the end of the stream."""
+    def receive(self, view: memoryview, *, wait: bool = True, more: bool = False) -> int:
+        """Number of bytes brought, 0 at the end of the stream. `more`: the sender has more to say, and may hold it back
+        until what it said is acknowledged: with Nagle on it does after 12 header bytes, and we must not delay that."""
         try:
-            count = self._sock.recv_into(view, 0, 0 if wait else _NOW)
-            if _QUICKACK is not None:
-                # A sender with Nagle on waits for the acknowledgement of its 12 header bytes; ours must not be delayed.
-                self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            if wait and more and _QUICKACK is not None:
+                try:
+                    return self._sock.recv_into(view, 0, _NOW)
+                except BlockingIOError:
+                    self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            return self._sock.recv_into(view, 0, 0 if wait else _NOW)
         except BlockingIOError:
             raise
         except OSError as error:
             raise ConnectionLost(f"The connection broke: {error.strerror or error}") from error
-        return count
 
     def send(self, buffers: Sequence[Buffer]) -> int:
         """At most IOV_MAX buffers; returns the number of bytes the kernel took."""
@@ -131,7 +133,7 @@ class TlsStream(Stream):
         except OSError as error:
             raise ConnectionLost(f"The TLS connection broke: {error.strerror or error}") from error
 
-    def receive(self, view: memoryview, *, wait: bool = True) -> int:
+    def receive(self, view: memoryview, *, wait: bool = True, more: bool = False) -> int:
         count = self._retry(lambda: self._sock.recv_into(view), wait=wait)
         if _QUICKACK is not None:
             with suppress(OSError):

@@ -1,7 +1,8 @@
 """In which order the listeners speak to the disk and to the sender: `python -m tests.campaigns.fsync_order`.
 
-strace watches. For every stored file: fdatasync of its bytes, rename into `ready/`, fsync of `ready/`, and only then
-the response; nothing is written to the file after its fdatasync.
+strace watches. For every stored file: it is made in a directory below `tmp/`, which is fsynced, so that its name is
+durable before it is filled; then fdatasync of its bytes, rename into `ready/`, and only then the response. Nothing is
+written to the file after its fdatasync.
 """
 
 import argparse
@@ -59,61 +60,64 @@ def calls(trace: Path) -> Iterator[Call]:
 
 @dataclass(slots=True)
 class Stored:
-    """What has happened so far to a file that a thread is storing."""
+    """What has happened so far to a file that is being stored."""
 
+    named: bool = False
     synced: bool = False
     written_after_sync: bool = False
-    renamed: bool = False
-    directory_synced: bool = False
 
     def faults(self) -> list[str]:
         found = []
+        if not self.named:
+            found.append("no fsync of the directory after the file was made")
         if not self.synced:
             found.append("no fdatasync of the file before its rename")
         if self.written_after_sync:
             found.append("written after its fdatasync")
-        if not self.directory_synced:
-            found.append("no fsync of ready/ before the response")
         return found
 
 
 _WRITES = {"write", "writev", "pwrite64", "pwritev"}
 _SENDS = {"sendto", "sendmsg", "sendfile"}
-_IN_TMP = re.compile(r"^\d+<[^>]*/tmp/([^>/]+)>")
-_READY = re.compile(r"^\d+<[^>]*/ready>")
-_RENAMED = re.compile(r'"(?:[^"]*/)?([^"/]+)", (?:\d+<[^>]*/ready>, "|"[^"]*/ready/)')
+_FILE = re.compile(r"^\d+<[^>]*/tmp/(?P<folder>[^/>]+)/(?P<name>[^/>]+)>")
+_FOLDER = re.compile(r"^\d+<[^>]*/tmp/(?P<folder>[^/>]+)>")
+_MADE = re.compile(r'^\d+<[^>]*/tmp/(?P<folder>[^/>]+)>, "(?P<name>[^"]+)", [^,]*O_CREAT')
+_RENAMED = re.compile(r'^\d+<[^>]*/tmp/(?P<folder>[^/>]+)>, "(?P<name>[^"]+)", \d+<[^>]*/ready>')
 _TO_SENDER = re.compile(r"^\d+<TCP")
+
+
+class Judge:
+    """Follows the calls of all threads: a thread may fill what another has made."""
+
+    def __init__(self) -> None:
+        self.files: dict[tuple[str, str], Stored] = {}
+        self.renamed: dict[int, Stored] = {}  # by thread: what it is about to answer for
+        self.stored = 0
+        self.faults: list[str] = []
+
+    def see(self, call: Call) -> None:
+        if call.name == "openat" and (found := _MADE.match(call.arguments)):
+            self.files[found["folder"], found["name"]] = Stored()
+        elif call.name == "fsync" and (found := _FOLDER.match(call.arguments)):
+            for (folder, _), file in self.files.items():
+                file.named = file.named or folder == found["folder"]
+        elif call.name in {*_WRITES, "fdatasync"} and (found := _FILE.match(call.arguments)):
+            file = self.files.setdefault((found["folder"], found["name"]), Stored())
+            file.written_after_sync = file.written_after_sync or (call.name in _WRITES and file.synced)
+            file.synced = file.synced or call.name == "fdatasync"
+        elif call.name.startswith("rename") and (found := _RENAMED.match(call.arguments)):
+            self.renamed[call.thread] = self.files.pop((found["folder"], found["name"]), Stored())
+        elif call.thread in self.renamed and call.name in _SENDS and _TO_SENDER.match(call.arguments):
+            self.stored += 1
+            self.faults += self.renamed.pop(call.thread).faults()
 
 
 def judge(trace: Path) -> tuple[int, list[str]]:
     """How many files were acknowledged, and what was out of order."""
-    current: dict[int, dict[str, Stored]] = {}
-    stored, faults = 0, []
+    seen = Judge()
     for call in calls(trace):
-        files = current.setdefault(call.thread, {})
-        _follow(call, files)
-        if call.name in _SENDS and _TO_SENDER.match(call.arguments):
-            for name, file in list(files.items()):
-                if file.renamed:
-                    stored += 1
-                    faults += [f"{name}: {fault}" for fault in file.faults()]
-                    del files[name]
-    return stored, faults
-
-
-def _follow(call: Call, files: dict[str, Stored]) -> None:
-    if (found := _IN_TMP.match(call.arguments)) and call.name in {*_WRITES, "fdatasync", "fsync"}:
-        file = files.setdefault(found[1], Stored())
-        if call.name in _WRITES:
-            file.written_after_sync = file.synced
-        elif not file.renamed:
-            file.synced = True
-    elif call.name.startswith("rename") and (found := _RENAMED.search(call.arguments)):
-        if found[1] in files:
-            files[found[1]].renamed = True
-    elif call.name == "fsync" and _READY.match(call.arguments):
-        for file in files.values():
-            file.directory_synced = file.renamed
+        seen.see(call)
+    return seen.stored, seen.faults
 
 
 def watch(folder: Path, *, images: int, failpoint: str = "") -> tuple[int, list[str]]:

@@ -114,13 +114,15 @@ def receive(
     **values: Any,
 ) -> Received:
     data = data_set(transfer_syntax_uid=transfer_syntax_uid, **values) if data is None else data
-    return intake.receive(
+    received = intake.receive(
         provenance=source or provenance(),
         sop_class_uid=values.get("sop_class", CT),
         sop_instance_uid=values.get("sop", "1.2.3.1.1.1"),
         transfer_syntax_uid=transfer_syntax_uid,
         fragments=fragments(data) if pieces is None else pieces,
     )
+    intake.announce(received)
+    return received
 
 
 def index() -> None:

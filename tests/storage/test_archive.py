@@ -292,7 +292,7 @@ def _somebody_decides(rng: random.Random) -> None:
 def test_reindex_knows_all_decisions(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(seed)
     names = (f"{1_700_000_000_000_000_000 + n * 1_000_000_000:019d}-main-1-{n}" for n in itertools.count())
-    monkeypatch.setattr(Spool, "new_name", lambda self: next(names))
+    monkeypatch.setattr(Spool, "new_name", lambda *_: next(names))
     for one in arrivals(rng, 16):
         source = provenance(policy=one.policy, issuer="D")
         index_batch([receive(transfer_syntax_uid=one.syntax, source=source, **one.values)], spool())

@@ -1,7 +1,12 @@
 """What is answered for what comes in (DESIGN section 8), and what is left of it on disk."""
 
 import errno
+import fcntl
 import os
+import shutil
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,12 +30,18 @@ from dicom.sop_classes import is_storage
 from tests.storage.made import CT, EXPLICIT, IMPLICIT, data_set, fragments, index, provenance, receive
 
 HANGING_PROTOCOL = "1.2.840.10008.5.1.4.38.1"
+ROOT = Path(__file__).resolve().parents[2]
 DICOMDIR = "1.2.840.10008.1.3.10"
+
+
+def written() -> list[Path]:
+    """What stands in `tmp/` and is not blank."""
+    return [path for path in spool().tmp.glob("*/*") if path.stat().st_size]
 
 
 def nothing_is_left() -> bool:
     here = spool()
-    return not any(os.listdir(folder) for folder in (here.tmp, here.ready, here.failed))
+    return not (written() or os.listdir(here.ready) or os.listdir(here.failed))
 
 
 def refusal(**values: Any) -> Refused:
@@ -47,7 +58,7 @@ def test_success_means_the_file_stands_in_ready_as_it_came() -> None:
     assert stored == received
     assert stored.digest == blake3(data).hexdigest()
     assert (spool().ready / received.name).read_bytes()[received.dataset_offset :] == data
-    assert os.listdir(spool().tmp) == []
+    assert written() == []
 
 
 def test_the_file_says_who_sent_it_and_how() -> None:
@@ -159,11 +170,11 @@ def test_a_broken_association_leaves_nothing() -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT])
-@pytest.mark.parametrize("call", ["open", "writev", "pwrite", "fdatasync", "rename", "fsync"])
+@pytest.mark.parametrize("call", ["open", "pwrite", "fdatasync", "rename", "fsync"])
 def test_whatever_our_disk_refuses_is_a700_and_works_again_later(
     call: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool().tmp_fd, spool().ready_fd
+    assert spool().ready_fd
 
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(number, os.strerror(number))
@@ -173,14 +184,17 @@ def test_whatever_our_disk_refuses_is_a700_and_works_again_later(
         with pytest.raises(Refused) as caught:
             receive()
     assert caught.value.status == 0xA700
-    assert os.listdir(spool().tmp) == []
+    assert written() == []
+    if call in ("open", "fsync"):
+        assert list(spool().tmp.glob("*/*")) == [], "a disk that fails for long is not filled with blanks"
     receive()
 
 
-def test_a_disk_that_takes_less_than_it_is_given_is_given_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = data_set(pixels=bytes(range(256)) * 100)
-    writev = os.writev
-    monkeypatch.setattr(os, "writev", lambda fd, buffers: writev(fd, [memoryview(b"".join(buffers))[:1000]]))
+@pytest.mark.parametrize("most", [1000, 4096, 4096 * 50])
+def test_a_disk_that_takes_less_than_it_is_given_is_given_the_rest(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = data_set(pixels=bytes(range(256)) * 1000)
+    pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: pwrite(fd, memoryview(data)[:most], offset))
     assert read(spool().ready / receive(data).name).digest == blake3(data).hexdigest()
     (name,) = spool().waiting()
     assert (spool().ready / name).read_bytes().endswith(data)
@@ -223,19 +237,96 @@ def test_a_large_receive_reserves_little_more_than_it_has_written(tmp_path: Path
     assert space._reserved == 0
 
 
-def test_what_dead_writers_left_is_cleared_and_what_living_ones_write_is_not(tmp_path: Path) -> None:
+def dead_writer(root: Path) -> Path:
+    """The directory of a process that has ended, with a whole file under a name in `tmp/`; and its data set."""
+    script = f"""
+import os, signal
+from pathlib import Path
+from apps.failpoints import arm
+from apps.storage.spool import Spool
+from apps.storage import intake
+from tests.storage.made import receive
+here = Spool(Path({str(root)!r}), "main")
+here.prepare()
+intake.spool = lambda: here
+arm("intake.rename:kill:2")
+receive(sop="1.1")
+receive(sop="1.2", pixels=bytes(3 << 20))
+"""
+    setup = "import django; django.setup(); from django.conf import settings; settings.MINIMUM_FREE = 0\n"
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    ended = subprocess.run([sys.executable, "-c", setup + script], env=environment, cwd=ROOT, timeout=60)
+    assert ended.returncode == -signal.SIGKILL
+    (folder,) = (root / "tmp").iterdir()
+    return folder
+
+
+def test_a_whole_file_whose_rename_a_power_cut_undid_is_found_and_the_rest_is_cleared(tmp_path: Path) -> None:
     root = tmp_path / "other"
-    for folder in ("tmp", "ready", "failed"):
-        (root / folder).mkdir(parents=True)
-    dead, reused, living = (
-        f"{1_700_000_000_000_000_000:019d}-main-{process}-0" for process in (2**22 - 3, os.getpid(), os.getppid())
-    )
-    for name in (dead, reused, living, "junk"):
-        (root / "tmp" / name).touch()
-    (root / "ready" / dead).touch()
+    folder = dead_writer(root)
+    (sealed,) = (path for path in folder.iterdir() if path.stat().st_size)
+    content = sealed.read_bytes()
+    torn = {
+        "900": content[:-1],
+        "901": content[: 1 << 20],
+        "902": bytes(len(content)),
+        "903": content[:200],
+        "904": b"",
+    }
+    flipped = bytearray(content)
+    flipped[-1] ^= 1
+    for name, left in {**torn, "905": bytes(flipped)}.items():
+        (folder / name).write_bytes(left)
+    ready = {path.name for path in (root / "ready").iterdir()}
     Spool(root, "main").prepare()
-    assert os.listdir(root / "tmp") == [living]
-    assert os.listdir(root / "ready") == [dead]
+    assert list((root / "tmp").iterdir()) == []
+    (found,) = {path.name for path in (root / "ready").iterdir()} - ready
+    assert (root / "ready" / found).read_bytes() == content
+    said = read(root / "ready" / found)
+    assert (said.sop_instance_uid, said.provenance.received_ns) == ("1.2", int(found[:19]))
+    assert found.endswith(f"-main-{folder.name.partition('-')[0]}-{sealed.name}"), "the name it was about to get"
+
+
+def test_what_a_living_process_writes_is_left_alone() -> None:
+    def pieces() -> Iterator[list[memoryview]]:
+        view = memoryview(data_set(pixels=bytes(3 << 20)))
+        yield [view[: 2 << 20]]
+        Spool(spool().root, spool().node).prepare()
+        yield [view[2 << 20 :]]
+
+    assert read(spool().ready / receive(pieces=pieces()).name).size > 3 << 20
+
+
+def test_a_process_whose_directory_was_removed_makes_another() -> None:
+    receive(sop="1.1")
+    shutil.rmtree(spool().tmp)
+    spool().tmp.mkdir()
+    receive(sop="1.2")
+    assert len(spool().waiting()) == 2
+
+
+@pytest.mark.parametrize("size", [100, (1 << 17) - 5000, 1 << 17, (1 << 20) - 800, 1 << 20, (5 << 20) + 1])
+@pytest.mark.parametrize("direct", [True, False])
+def test_an_instance_of_any_size_is_written_as_it_came(size: int, direct: bool, settings: Settings) -> None:
+    settings.DIRECT_IO = direct
+    data = data_set(pixels=os.urandom(size // 2 * 2))
+    received = receive(pieces=fragments(data, 16_372))
+    assert (spool().ready / received.name).read_bytes()[received.dataset_offset :] == data
+    assert read(spool().ready / received.name) == received
+    assert received.digest == blake3(data).hexdigest()
+
+
+def test_a_file_system_without_direct_writes_takes_large_images_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    pwrite = os.pwrite
+
+    def refuse(fd: int, data: memoryview, offset: int) -> int:
+        if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return pwrite(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    data = data_set(pixels=bytes(range(256)) * 8000)
+    assert (spool().ready / receive(data).name).read_bytes().endswith(data)
 
 
 def test_a_node_whose_name_would_leave_the_spool_is_refused(tmp_path: Path) -> None:

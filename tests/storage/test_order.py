@@ -52,7 +52,7 @@ def arrivals(rng: random.Random, count: int) -> list[Arrival]:
 
 def take_in(monkeypatch: pytest.MonkeyPatch, arrived: list[Arrival]) -> list[Received]:
     names = iter(f"{1_700_000_000_000_000_000 + n * 1_000_000_000:019d}-main-1-{n}" for n in range(len(arrived)))
-    monkeypatch.setattr(Spool, "new_name", lambda self: next(names))
+    monkeypatch.setattr(Spool, "new_name", lambda *_: next(names))
     taken = [
         receive(transfer_syntax_uid=one.syntax, source=provenance(policy=one.policy, issuer="D"), **one.values)
         for one in arrived

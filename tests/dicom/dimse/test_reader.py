@@ -23,7 +23,7 @@ class Scripted(Stream):
         self._rest = b""
         self._nothing = False
 
-    def receive(self, view: memoryview, *, wait: bool = True) -> int:
+    def receive(self, view: memoryview, *, wait: bool = True, more: bool = False) -> int:
         self._nothing = not self._nothing and not wait
         if self._nothing:
             raise BlockingIOError

@@ -47,16 +47,26 @@ class Spy:
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux only")
-def test_every_read_is_acknowledged_at_once(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_what_is_not_whole_is_acknowledged_before_the_rest_is_waited_for(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
     """A sender with Nagle on, such as a stock storescu, would wait 40 ms an instance for a delayed acknowledgement."""
     ours, theirs = pair
-    stream = Stream(ours, 0.5)
+    stream = Stream(ours, 0.05)
     spy = Spy(ours)
     stream._sock = spy  # type: ignore[assignment]
-    for _ in range(3):
-        theirs.sendall(b"abc")
-        assert stream.receive(memoryview(bytearray(10))) == 3
-    assert spy.calls == ["read", "quickack"] * 3
+    view = memoryview(bytearray(10))
+    theirs.sendall(b"abc")
+    assert stream.receive(view) == 3
+    assert spy.calls == ["read"], "the answer carries the acknowledgement of a whole message"
+    spy.calls.clear()
+    with pytest.raises(BlockingIOError):
+        stream.receive(view, more=True)
+    assert spy.calls == ["read", "quickack", "read"]
+    spy.calls.clear()
+    theirs.sendall(b"abc")
+    assert stream.receive(view, more=True) == 3
+    assert spy.calls == ["read"], "what is there already does not wait"
 
 
 @contextmanager

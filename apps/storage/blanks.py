@@ -1,0 +1,143 @@
+"""Empty files made ahead, whose names in `tmp/` survive a power cut before a byte is written into them.
+
+A new file is safe only once its directory is, and that costs a disk write of its own. One write for many names leaves
+each instance with that of its content. It is acknowledged under the name it has here; a power cut that undoes the
+rename into `ready/` leaves it where `Abandoned` finds it, and its digest proves that it is whole.
+"""
+
+import fcntl
+import itertools
+import os
+import secrets
+import shutil
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from apps.failpoints import failpoint
+from apps.storage.disk import digest_of, sync
+from dicom import part10
+from dicom.errors import InvalidDataSet
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_FEWEST, _MOST = 8, 128  # made at once: few where little comes
+
+
+class Blank(NamedTuple):
+    """A file to be written: its number, which is its name in the directory of this descriptor."""
+
+    number: int
+    folder: int
+
+
+class Blanks:
+    """Of one process: a directory `{process}-{random}` below `tmp/`, locked as long as the process lives."""
+
+    def __init__(self, tmp: Path) -> None:
+        self._tmp = tmp
+        self._lock = threading.Lock()
+        self._process = 0
+        self._folder = -1
+        self._numbers = itertools.count()
+        self._made: deque[int] = deque()
+        self._next = _FEWEST
+
+    def take(self) -> Blank:
+        """Raises OSError."""
+        with self._lock:
+            # The first time; after a fork, for the lock is the parent's; and when somebody has cleared `tmp/`.
+            if self._process != os.getpid() or not os.fstat(self._folder).st_nlink:
+                self._begin()
+            if not self._made:
+                self._make()
+            return Blank(self._made.popleft(), self._folder)
+
+    def _begin(self) -> None:
+        self._made.clear()
+        self._folder = _own_folder(self._tmp)
+        self._process = os.getpid()
+
+    def _make(self) -> None:
+        numbers = [next(self._numbers) for _ in range(self._next)]
+        try:
+            for number in numbers:
+                os.close(os.open(str(number), _NEW, 0o640, dir_fd=self._folder))
+            if not failpoint("intake.directory_sync"):
+                os.fsync(self._folder)
+        except OSError:
+            self._remove(numbers)
+            raise
+        self._made.extend(numbers)
+        self._next = min(2 * self._next, _MOST)
+
+    def _remove(self, numbers: list[int]) -> None:
+        for number in numbers:
+            with suppress(OSError):
+                os.unlink(str(number), dir_fd=self._folder)
+
+
+def _own_folder(tmp: Path) -> int:
+    """A new directory whose name is durable, and locked."""
+    while True:
+        path = tmp / f"{os.getpid()}-{secrets.token_hex(4)}"
+        path.mkdir(mode=0o700)
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if os.fstat(folder).st_nlink:  # else it was taken for abandoned before it was locked
+            sync(tmp)
+            return folder
+        os.close(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """The directory of a process that is no more."""
+
+    path: Path
+    fd: int
+
+    @property
+    def process(self) -> int:
+        return int(self.path.name.partition("-")[0])
+
+    def whole(self) -> Iterator[tuple[int, int]]:
+        """Number and receive time of each file that proves itself: its bytes have the digest that it says. Nobody may
+        have been told Success for it, but nobody knows."""
+        for name in sorted(os.listdir(self.fd)):
+            received_ns = _proved(name, self.fd)
+            if received_ns:
+                yield int(name), received_ns
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path)
+
+
+@contextmanager
+def abandoned(path: Path) -> Iterator[Abandoned | None]:
+    """A directory of `tmp/`, kept from others as long as the block lasts; None while its process lives."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield None
+    else:
+        yield Abandoned(path, folder)
+    finally:
+        os.close(folder)
+
+
+def _proved(name: str, folder: int) -> int:
+    """The receive time of a whole file, else 0."""
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+    try:
+        with suppress(InvalidDataSet):
+            meta = part10.read_meta(fd)
+            if meta.provenance and meta.digest and digest_of(fd, meta.dataset_offset) == meta.digest:
+                return meta.provenance.received_ns
+    finally:
+        os.close(fd)
+    return 0
