@@ -26,10 +26,10 @@ app.steps["worker"].update(f"pacs.bootsteps:{step}" for step in ("DimseStep", "H
 
 
 def _dimse_defaults(context: Context, parameter: Parameter, value: str | None) -> str | None:
-    """A worker that runs the listeners has no pool of processes and its own queue, unless told otherwise."""
+    """A worker that runs the listeners has its own queue, unless told otherwise."""
     if value is not None:
         queue = f"dimse.{os.environ.get('PACS_NODE') or 'main'}"
-        context.default_map = {"pool": "solo", "queues": queue, **(context.default_map or {})}
+        context.default_map = {"queues": queue, **(context.default_map or {})}
     return value
 
 

@@ -137,6 +137,7 @@ CELERY_TASK_DEFAULT_QUEUE = "jobs"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_POOL = "solo"  # jobs run in threads of the worker, started by its sweep
 
 CELERY_APP = "pacs.celery.app"
 JOB_KINDS = "pacs.kinds.KINDS"

@@ -29,7 +29,7 @@ COMMANDS: dict[str, list[str]] = {
     "standalone": ["manage.py", "standalone"],
     "listeners": ["manage.py", "listeners"],
     "indexer": ["manage.py", "indexer"],
-    "worker": ["-m", "celery", "-A", "pacs", "worker", "--pool=solo"],
+    "worker": ["-m", "celery", "-A", "pacs", "worker"],
     "dimse": ["-m", "celery", "-A", "pacs", "worker", "--dimse"],
     "web": ["-m", "gunicorn", "-c", "python:pacs.gunicorn", "pacs.wsgi"],
 }

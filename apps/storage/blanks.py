@@ -8,6 +8,7 @@ rename into `ready/` leaves it where `Abandoned` finds it, and its digest proves
 import fcntl
 import itertools
 import os
+import re
 import secrets
 import shutil
 import threading
@@ -24,14 +25,16 @@ from dicom import part10
 from dicom.errors import InvalidDataSet
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_WRITERS = re.compile(r"(\d{1,10})-[0-9a-f]{8}", re.ASCII)
 _FEWEST, _MOST = 8, 128  # made at once: few where little comes
 
 
 class Blank(NamedTuple):
-    """A file to be written: its number, which is its name in the directory of this descriptor."""
+    """A file to be written: its number, which is its name in the directory of this descriptor; and its own one."""
 
     number: int
     folder: int
+    fd: int
 
 
 class Blanks:
@@ -47,19 +50,20 @@ class Blanks:
         self._next = _FEWEST
 
     def take(self) -> Blank:
-        """Raises OSError."""
+        """Open for reading and writing. Raises OSError: FileNotFoundError when the directory is no more."""
         with self._lock:
-            # The first time; after a fork, for the lock is the parent's; and when somebody has cleared `tmp/`.
-            if self._process != os.getpid() or not os.fstat(self._folder).st_nlink:
-                self._begin()
+            if self._process != os.getpid():  # the first time; and after a fork, for the lock is the parent's
+                self._made.clear()
+                self._folder = _own_folder(self._tmp)
+                self._process = os.getpid()
             if not self._made:
                 self._make()
-            return Blank(self._made.popleft(), self._folder)
+            number = self._made.popleft()
+            return Blank(number, self._folder, os.open(str(number), os.O_RDWR, dir_fd=self._folder))
 
-    def _begin(self) -> None:
-        self._made.clear()
-        self._folder = _own_folder(self._tmp)
-        self._process = os.getpid()
+    def forget(self) -> None:
+        """The next take begins with a new directory."""
+        self._process = 0
 
     def _make(self) -> None:
         numbers = [next(self._numbers) for _ in range(self._next)]
@@ -93,6 +97,11 @@ def _own_folder(tmp: Path) -> int:
         os.close(folder)
 
 
+def is_writers(path: Path) -> bool:
+    """Whether it has the name of a process's directory."""
+    return _WRITERS.fullmatch(path.name) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Abandoned:
     """The directory of a process that is no more."""
@@ -107,7 +116,7 @@ class Abandoned:
     def whole(self) -> Iterator[tuple[int, int]]:
         """Number and receive time of each file that proves itself: its bytes have the digest that it says. Nobody may
         have been told Success for it, but nobody knows."""
-        for name in sorted(os.listdir(self.fd)):
+        for name in sorted(filter(str.isdecimal, os.listdir(self.fd))):
             received_ns = _proved(name, self.fd)
             if received_ns:
                 yield int(name), received_ns

@@ -88,8 +88,8 @@ class Incoming:
         self._staged = self._written = 0  # bytes in the stage, and before them in the file
         self._meta = 0
         with our_disk:
-            self._blank = spool.blanks.take()
-            self._fd = os.open(str(self._blank.number), os.O_RDWR, dir_fd=self._blank.folder)
+            self._blank = spool.blank()
+        self._fd = self._blank.fd
         self.name = spool.new_name(self._blank.number)
         self._stage = _stages.borrow()
         failpoint("intake.opened")
@@ -151,8 +151,7 @@ class Incoming:
             if not failpoint("intake.sync"):
                 os.fdatasync(self._fd)
             failpoint("intake.rename")
-            source, target = self._blank.folder, self._spool.ready_fd
-            os.rename(str(self._blank.number), self.name, src_dir_fd=source, dst_dir_fd=target)
+            self._spool.accept(self._blank, self.name)
             self._sealed = True
         failpoint("intake.durable")
 

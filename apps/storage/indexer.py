@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 BATCH = 500
 _GATHER_SECONDS = 0.05  # between commits while busy
 _LOOK_SECONDS = 0.25  # between looks into `ready/`
+_TAKE_OVER_SECONDS = 10.0  # between looks for what dead processes left in `tmp/`
 _LONGEST_PAUSE = 10.0
 # The one process that writes much: more pages in memory, and each written back seldom.
 _SQLITE = ("cache_size = -65536", "wal_autocheckpoint = 8000")
@@ -49,6 +51,10 @@ class AlreadyRunning(Exception):
     """Another process owns this spool."""
 
 
+class SpoolReplaced(Exception):
+    """Somebody has moved or removed this spool's directory: to be owned anew."""
+
+
 class Unavailable(Exception):
     """The database or the disk is away: later."""
 
@@ -60,9 +66,10 @@ class Indexer:
         self._spool = spool
         self._looked_at = float("-inf")
         self._committed_at = float("-inf")
+        self._took_over_at = float("-inf")
 
     def __enter__(self) -> Self:
-        self._lock = os.open(self._spool.root / "indexer.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -77,7 +84,21 @@ class Indexer:
         self._inbox.close()
         os.close(self._lock)
 
+    @property
+    def _lock_path(self) -> Path:
+        return self._spool.root / "indexer.lock"
+
+    def _check_owned(self) -> None:
+        """Raises SpoolReplaced."""
+        try:
+            if os.path.samestat(os.stat(self._lock_path), os.fstat(self._lock)):
+                return
+        except FileNotFoundError:
+            pass
+        raise SpoolReplaced(str(self._spool.root))
+
     def run(self, stopping: threading.Event) -> None:
+        """Raises SpoolReplaced."""
         pause = 0.0
         begun = False
         while not stopping.is_set():
@@ -112,10 +133,21 @@ class Indexer:
         inbox.wait(max(0.0, self._looked_at + _LOOK_SECONDS - time.monotonic()))
         if inbox.announced:
             inbox.gather(self._committed_at + _GATHER_SECONDS - time.monotonic())
-        if inbox.hurried or time.monotonic() >= self._looked_at + _LOOK_SECONDS:
+        now = time.monotonic()
+        if now >= self._took_over_at + _TAKE_OVER_SECONDS:
+            self._take_over()
+        if inbox.hurried or now >= self._looked_at + _LOOK_SECONDS:
+            self._check_owned()
             self.catch_up(stopping)
         elif inbox.announced:
             self._index(self._take(BATCH))
+
+    def _take_over(self) -> None:
+        self._took_over_at = time.monotonic()
+        try:
+            self._spool.take_over()
+        except OSError as error:
+            raise Unavailable(str(error)) from error
 
     def catch_up(self, stopping: threading.Event | None = None) -> int:
         """Index all that is in `ready/` now, announced or not; how many files. Raises Unavailable."""

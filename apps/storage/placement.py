@@ -55,6 +55,8 @@ def put(spool: Spool, names: Iterable[str]) -> None:
         place = place_of(name)
         directory = f"{root}/{place[: -len(name) - 1]}"
         if directory not in directories:
+            if not os.path.isdir(directory):  # new, or somebody has removed it
+                _synced.discard(Path(directory))
             prepare(Path(directory))
             directories.add(directory)
         _link(spool, name, f"{root}/{place}")
@@ -66,7 +68,7 @@ def put(spool: Spool, names: Iterable[str]) -> None:
 
 def _link(spool: Spool, name: str, target: str) -> None:
     try:
-        os.link(name, target, src_dir_fd=spool.ready_fd, follow_symlinks=False)
+        os.link(spool.waiting_at(name), target, follow_symlinks=False)
     except FileExistsError:
         return  # put there before a crash; a copy gets its name when it is complete
     except OSError as error:
@@ -111,7 +113,7 @@ def retire(spool: Spool, names: Iterable[str]) -> None:
     for name in names:
         failpoint("index.retire")
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=spool.ready_fd)
+            os.unlink(spool.waiting_at(name))
 
 
 def remove(places: Iterable[str]) -> None:

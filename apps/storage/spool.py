@@ -7,16 +7,15 @@ import itertools
 import logging
 import os
 import re
-import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
 
-from apps.storage.blanks import Blanks, abandoned
+from apps.storage.blanks import Blank, Blanks, abandoned, is_writers
 from apps.storage.disk import sync
 
 log = logging.getLogger(__name__)
@@ -54,27 +53,34 @@ class Spool:
         self.tmp = root / "tmp"
         self.ready = root / "ready"
         self.failed = root / "failed"
-        self.blanks = Blanks(self.tmp)
-        self._prepared_by = 0
-        self._lock = threading.Lock()
+        self._blanks = Blanks(self.tmp)
 
-    def prepare(self) -> None:
-        """Make the directories and see to what dead writers left in `tmp/`; once in the life of a process."""
-        if self._prepared_by == os.getpid():
-            return
-        with self._lock:
-            if self._prepared_by == os.getpid():
-                return
-            for directory in (self.tmp, self.ready, self.failed):
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for directory in (self.root, *list(self.root.parents)[:2]):
-                sync(directory)
-            self.take_over()
-            self._prepared_by = os.getpid()
+    def make(self) -> None:
+        """The directories that are missing, durably."""
+        for directory in (self.tmp, self.ready, self.failed):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in (self.root, *list(self.root.parents)[:2]):
+            sync(directory)
 
-    @cached_property
-    def ready_fd(self) -> int:
-        return os.open(self.ready, os.O_RDONLY | os.O_DIRECTORY)
+    def blank(self) -> Blank:
+        """A file to be written. Raises OSError."""
+        try:
+            return self._blanks.take()
+        except FileNotFoundError:  # somebody has cleared or removed `tmp/`
+            self._blanks.forget()
+            self.make()
+            return self._blanks.take()
+
+    def accept(self, blank: Blank, name: str) -> None:
+        """A file that is whole and durable goes to `ready/`. Raises OSError."""
+        try:
+            os.rename(str(blank.number), self.waiting_at(name), src_dir_fd=blank.folder)
+        except FileNotFoundError:  # somebody has removed `ready/`
+            self.make()
+            os.rename(str(blank.number), self.waiting_at(name), src_dir_fd=blank.folder)
+
+    def waiting_at(self, name: str) -> str:
+        return f"{self.ready}/{name}"
 
     def new_name(self, number: int | None = None) -> str:
         return self._name(time.time_ns(), os.getpid(), next(_numbers) if number is None else number)
@@ -84,10 +90,14 @@ class Spool:
 
     def waiting(self) -> list[str]:
         """Names in `ready/`, in order of reception."""
-        return sorted(name for name in os.listdir(self.ready) if is_name(name))
+        try:
+            return sorted(name for name in os.listdir(self.ready) if is_name(name))
+        except FileNotFoundError:
+            self.make()
+            return []
 
     def is_waiting(self, name: str) -> bool:
-        return os.access(name, os.F_OK, dir_fd=self.ready_fd)
+        return os.access(self.waiting_at(name), os.F_OK)
 
     def put_aside(self, name: str) -> None:
         """From `ready/` to `failed/`: kept, out of the way."""
@@ -102,27 +112,27 @@ class Spool:
     def take_over(self) -> int:
         """Of processes that are no more: how many files were found whole and now wait in `ready/`; the rest goes."""
         found = 0
-        for path in self.tmp.iterdir():
+        for path in filter(is_writers, self.tmp.iterdir()):
             with suppress(FileNotFoundError), abandoned(path) as folder:  # another may be quicker
                 if folder is None:
                     continue
                 for number, ns in folder.whole():
                     name = self._name(ns, folder.process, number)
-                    os.rename(str(number), name, src_dir_fd=folder.fd, dst_dir_fd=self.ready_fd)
+                    os.rename(str(number), self.waiting_at(name), src_dir_fd=folder.fd)
                     log.warning("found in tmp/, whole: %s", name)
                     found += 1
-                os.fsync(self.ready_fd)
+                sync(self.ready)
                 folder.remove()
         return found
 
 
 @lru_cache
 def _spool(root: Path, node: str) -> Spool:
-    return Spool(root, node)
+    here = Spool(root, node)
+    here.make()
+    return here
 
 
 def spool() -> Spool:
     """This node's, ready to be used."""
-    here = _spool(settings.SPOOL, settings.NODE)
-    here.prepare()
-    return here
+    return _spool(settings.SPOOL, settings.NODE)

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
 from pynetdicom import AE
 
+from apps.storage.blanks import abandoned
 from benchmarks.processes import debian
 from tests.campaigns.ingest import Ledger
 from tests.node import Node, free_port, wait_for
@@ -27,7 +28,16 @@ def spool(node: Node) -> Path:
 
 def settled(node: Node, timeout: float = 120) -> None:
     """Everything received has been indexed or put aside."""
-    wait_for(lambda: not os.listdir(spool(node) / "ready"), timeout=timeout, what="ready/ is empty")
+    wait_for(lambda: _is_settled(spool(node)), timeout=timeout, what="the spool is empty")
+
+
+def _is_settled(root: Path) -> bool:
+    """Nothing waits, nor lies in `tmp/` where the indexer will find it."""
+    for path in (root / "tmp").iterdir():
+        with contextlib.suppress(FileNotFoundError), abandoned(path) as folder:
+            if folder is not None:
+                return False
+    return not os.listdir(root / "ready")
 
 
 def index_is_true(node: Node, ledger: Ledger) -> int:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ from apps.failpoints import FailpointError, arm
 from apps.storage import index as indexing
 from apps.storage import indexer, placement, reindex
 from apps.storage.index import index_batch
-from apps.storage.indexer import AlreadyRunning, Indexer, Unavailable
+from apps.storage.indexer import AlreadyRunning, Indexer, SpoolReplaced, Unavailable
 from apps.storage.intake import wait_indexed
 from apps.storage.models import FailedFile, Instance, Patient, Series, SeriesRequest, Study
 from apps.storage.received import Received, read
-from apps.storage.spool import spool
+from apps.storage.spool import Spool, spool
 from dicom.encoding import encode_elements
 from tests.storage.made import EXPLICIT, data_set, index, receive
 from tests.storage.rows import difference, rows
@@ -186,6 +187,32 @@ def test_the_indexer_goes_on_when_the_database_is_back(monkeypatch: pytest.Monke
     with Indexer(spool()) as running:
         running.run(stopping)
     assert len(calls) == 3
+
+
+def test_an_archive_whose_directories_were_removed_gets_new_ones(archive: Path) -> None:
+    first, second = receive(sop="1.1"), receive(sop="1.2")
+    index_batch([first], spool())
+    shutil.rmtree(archive)
+    index_batch([second], spool())
+    assert (archive / placement.place_of(second.name)).exists()
+
+
+def test_an_indexer_whose_spool_was_replaced_ends_so_that_it_starts_anew() -> None:
+    root = spool().root
+    with Indexer(spool()) as running:
+        shutil.rmtree(root)
+        receive()
+        with pytest.raises(SpoolReplaced):
+            running.run(threading.Event())
+    index()
+    assert Instance.objects.count() == 1
+
+
+def test_a_running_indexer_looks_for_what_dead_processes_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopping = threading.Event()
+    monkeypatch.setattr(Spool, "take_over", lambda spool: stopping.set())
+    with Indexer(spool()) as running:
+        running.run(stopping)
 
 
 def test_one_spool_has_one_indexer() -> None:

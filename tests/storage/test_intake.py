@@ -174,7 +174,7 @@ def test_a_broken_association_leaves_nothing() -> None:
 def test_whatever_our_disk_refuses_is_a700_and_works_again_later(
     call: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert spool().ready_fd
+    spool()
 
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(number, os.strerror(number))
@@ -247,7 +247,7 @@ from apps.storage.spool import Spool
 from apps.storage import intake
 from tests.storage.made import receive
 here = Spool(Path({str(root)!r}), "main")
-here.prepare()
+here.make()
 intake.spool = lambda: here
 arm("intake.rename:kill:2")
 receive(sop="1.1")
@@ -278,7 +278,11 @@ def test_a_whole_file_whose_rename_a_power_cut_undid_is_found_and_the_rest_is_cl
     for name, left in {**torn, "905": bytes(flipped)}.items():
         (folder / name).write_bytes(left)
     ready = {path.name for path in (root / "ready").iterdir()}
-    Spool(root, "main").prepare()
+    (root / "tmp" / "not-ours").mkdir()
+    (root / "tmp" / "not-ours-either").touch()
+    assert Spool(root, "main").take_over() == 1
+    (root / "tmp" / "not-ours").rmdir()
+    (root / "tmp" / "not-ours-either").unlink()
     assert list((root / "tmp").iterdir()) == []
     (found,) = {path.name for path in (root / "ready").iterdir()} - ready
     assert (root / "ready" / found).read_bytes() == content
@@ -291,18 +295,27 @@ def test_what_a_living_process_writes_is_left_alone() -> None:
     def pieces() -> Iterator[list[memoryview]]:
         view = memoryview(data_set(pixels=bytes(3 << 20)))
         yield [view[: 2 << 20]]
-        Spool(spool().root, spool().node).prepare()
+        assert Spool(spool().root, spool().node).take_over() == 0
         yield [view[2 << 20 :]]
 
     assert read(spool().ready / receive(pieces=pieces()).name).size > 3 << 20
 
 
-def test_a_process_whose_directory_was_removed_makes_another() -> None:
+@pytest.mark.parametrize("gone", ["main/tmp", "main/tmp/*", "main/tmp/*/*", "main/ready", "main"])
+def test_directories_removed_under_a_running_server_are_made_again(gone: str) -> None:
     receive(sop="1.1")
-    shutil.rmtree(spool().tmp)
-    spool().tmp.mkdir()
-    receive(sop="1.2")
-    assert len(spool().waiting()) == 2
+    for path in list(spool().root.parent.glob(gone)):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    kept = spool().waiting()
+    second = receive(sop="1.2")
+    assert spool().waiting() == [*kept, second.name]
+
+
+def test_a_ready_directory_that_was_exchanged_is_the_one_that_is_used() -> None:
+    receive(sop="1.1")
+    spool().ready.rename(spool().root / "old")
+    assert wait_indexed([receive(sop="1.2").name], timeout=0.01) is False
+    assert len(spool().waiting()) == 1
 
 
 @pytest.mark.parametrize("size", [100, (1 << 17) - 5000, 1 << 17, (1 << 20) - 800, 1 << 20, (5 << 20) + 1])

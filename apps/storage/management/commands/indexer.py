@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.network.nodes import Heartbeat
-from apps.storage.indexer import AlreadyRunning, Indexer
+from apps.storage.indexer import AlreadyRunning, Indexer, SpoolReplaced
 from apps.storage.spool import spool
 
 
@@ -24,3 +24,5 @@ class Command(BaseCommand):
                 heartbeat.stop()
         except AlreadyRunning as error:
             raise CommandError(f"Another indexer owns {error}.") from error
+        except SpoolReplaced as error:
+            raise CommandError(f"The spool was moved or removed: {error}. The indexer must start again.") from error
