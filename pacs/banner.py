@@ -10,13 +10,17 @@ from apps.network.models import Listener
 from pacs.environment import join
 
 
-def lines(listener: Listener, password: str | None) -> Iterator[str]:
+def lines(listener: Listener, password: str | None, closed: str = "") -> Iterator[str]:
+    """`password`: of the administrator made now. `closed`: why the listener's port cannot be opened."""
     http = f"http://{join(settings.HTTP)}"
     yield ""
     yield f"  PACS {settings.VERSION}"
     yield ""
     yield f"  Web        {http}/"
     yield f"  DICOM      {listener.ae_title}@{join((listener.host, listener.port))}"
+    if closed:
+        yield f"             cannot be opened now: {closed}. It is tried again and again."
+        yield "             PACS_DIMSE, or the listener's page, names another port."
     yield f"  Data       {settings.DATA}"
     yield f"  Database   {'PostgreSQL' if connection.vendor == 'postgresql' else 'SQLite'}"
     yield ""

@@ -1,5 +1,6 @@
 """What the environment says, checked once; knows no Django, so that the supervisor stays small."""
 
+import math
 import os
 import re
 import secrets
@@ -72,14 +73,17 @@ def number(variable: str, default: float) -> float:
         value = float(text)
     except ValueError as error:
         raise InvalidEnvironment(f"{variable} is a number, not {text!r}.") from error
-    if value < 0:
-        raise InvalidEnvironment(f"{variable} is not negative.")
+    if not 0 <= value < math.inf:
+        raise InvalidEnvironment(f"{variable} is a number from 0 up, not {text!r}.")
     return value
 
 
 def count(variable: str, default: int) -> int:
-    """A number of at least one."""
-    return max(1, int(number(variable, default)))
+    """A whole number of at least one."""
+    value = number(variable, default)
+    if value < 1 or value != int(value):
+        raise InvalidEnvironment(f"{variable} is a whole number from 1 up, not {os.environ[variable]!r}.")
+    return int(value)
 
 
 def switch(variable: str, default: bool) -> bool:
@@ -91,7 +95,11 @@ def switch(variable: str, default: bool) -> bool:
 
 
 def make_directory(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
+    """Raises InvalidEnvironment, for it is the environment that says where."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidEnvironment(f"The directory {path} cannot be made: {error.strerror}.") from error
     return path
 
 
@@ -104,7 +112,10 @@ def secret_key(data: Path) -> str:
     if not path.exists():
         make_directory(data)
         made = data / f".secret_key.{secrets.token_hex(4)}"
-        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise InvalidEnvironment(f"PACS_DATA cannot be written: {error.strerror}: {data}.") from error
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(secrets.token_urlsafe(50))
             file.flush()

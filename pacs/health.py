@@ -1,8 +1,8 @@
 """Whether this node works: for load balancers, container platforms and people."""
 
 import logging
-import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,15 +53,20 @@ def _failing() -> Iterator[tuple[str, str]]:
         closed = [f"{name} {why}" for name, why in sorted(unopened().items()) if name in wanted]
         if closed:
             yield "listeners", "; ".join(closed)
-    for name, path in (("archive", settings.ARCHIVE), ("spool", settings.SPOOL)):
+    spool = settings.SPOOL
+    for name, path in (("archive", settings.ARCHIVE), ("spool", spool / "tmp"), ("spool", spool / "ready")):
         if why := _unusable(path):
             yield name, why
 
 
 def _unusable(path: Path) -> str:
     """Why images would be refused (as apps.storage.space does), or an empty string."""
-    if not os.access(path, os.W_OK | os.X_OK):
-        return "cannot be written"
+    try:
+        with tempfile.TemporaryFile(dir=path) as probe:
+            probe.write(b"\0")
+            probe.flush()
+    except OSError as error:
+        return f"cannot be written: {error.strerror}"
     free = shutil.disk_usage(path).free
     if free < settings.MINIMUM_FREE:
         return f"{free >> 20} MiB free, less than the {settings.MINIMUM_FREE >> 20} MiB that stay free"

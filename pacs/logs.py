@@ -13,6 +13,8 @@ from typing import Any
 from apps import context
 from pacs import environment
 
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
 
 class Identity(logging.Filter):
     """Adds whom the thread works for to each record, as `identity` (a dict) and `who` (text)."""
@@ -87,6 +89,9 @@ def configuration() -> dict[str, Any]:
     formatter = os.environ.get("PACS_LOG_FORMAT") or "text"
     if formatter not in ("text", "json"):
         raise environment.InvalidEnvironment(f"PACS_LOG_FORMAT is text or json, not {formatter!r}.")
+    level = (os.environ.get("PACS_LOG_LEVEL") or "INFO").upper()
+    if level not in _LEVELS:
+        raise environment.InvalidEnvironment(f"PACS_LOG_LEVEL is one of {', '.join(_LEVELS)}, not {level!r}.")
     common = {"formatter": formatter, "filters": ["identity"]}
     handlers: dict[str, Any] = {"console": {"class": "logging.StreamHandler", **common}}
     file = os.environ.get("PACS_LOG_FILE") or str(environment.data_directory() / "logs" / "pacs.log")
@@ -107,7 +112,7 @@ def configuration() -> dict[str, Any]:
         "filters": {"identity": {"()": "pacs.logs.Identity"}},
         "formatters": {"text": {"()": "pacs.logs.TextFormatter"}, "json": {"()": "pacs.logs.JsonFormatter"}},
         "handlers": handlers,
-        "root": {"level": os.environ.get("PACS_LOG_LEVEL") or "INFO", "handlers": list(handlers)},
+        "root": {"level": level, "handlers": list(handlers)},
         "loggers": {
             # These name patients or repeat what we log ourselves.
             "pydicom": {"level": "ERROR"},

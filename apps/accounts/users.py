@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.password_validation import validate_password
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
@@ -53,11 +54,15 @@ def refreshed(principal: Principal) -> Principal:
 
 
 def ensure_first_admin(password: str | None = None) -> str | None:
-    """Makes the user `admin` when there is no superuser. Returns the password if it was made here."""
+    """Makes the user `admin` when there is no superuser. Returns the password if it was made here.
+
+    Raises ValidationError when the password given is too weak.
+    """
     users = get_user_model().objects
     if users.filter(is_superuser=True).exists():
         return None
     chosen = password or readable_password()
+    validate_password(chosen, User(username=FIRST_ADMIN))
     try:
         with transaction.atomic():
             users.create_superuser(FIRST_ADMIN, password=chosen)

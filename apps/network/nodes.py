@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import Error
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.network.database import borrowed, give_back
@@ -50,7 +50,8 @@ class Heartbeat:
         now = timezone.now()
         changed = self._row().update(seen_at=now, started_at=self._started_at, version=settings.VERSION)
         if not changed:
-            Node.objects.filter(seen_at__lt=now - FORGOTTEN).delete()
+            replaced = Q(node=settings.NODE, role=self._role, seen_at__lt=now - FRESH)
+            Node.objects.filter(replaced | Q(seen_at__lt=now - FORGOTTEN)).delete()
             Node.objects.create(
                 node=settings.NODE,
                 role=self._role,

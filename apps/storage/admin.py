@@ -4,29 +4,36 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import OuterRef, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from apps.accounts.users import asking
 from apps.audit.admin import ReadOnlyAdmin, moment
 from apps.network.admin import ButtonAdmin
-from apps.storage import archive, failed
+from apps.storage import archive, failed, placement, received, spool
+from apps.storage.differences import differences
 from apps.storage.models import (
     Conflict,
     DeletedInstance,
     FailedFile,
+    Instance,
     Patient,
     QuarantinedInstance,
     QuarantineState,
     Series,
     Study,
 )
-from dicom.errors import DicomError
+from dicom.errors import DicomError, InvalidDataSet
+from dicom.sop_classes import Service
+
+PATIENT_NAME = 0x00100010
+PATIENT_ID = 0x00100020
 
 _LONGEST = 48  # characters of a cell; the whole is its title
 
@@ -65,6 +72,11 @@ def date(field: str, description: str) -> Any:
         return format_html('<span class="nowrap" title="{}">{}</span>', raw, value.isoformat() if value else raw or "-")
 
     return show
+
+
+def _since(name: str) -> str:
+    """When the file of this name came."""
+    return f"since {timezone.localtime(spool.moment(spool.received_ns(name))):%Y-%m-%d %H:%M}"
 
 
 @admin.register(Patient)
@@ -191,7 +203,7 @@ class QuarantinedInstanceAdmin(DecidingAdmin):
     list_display = [
         uid("sop_instance_uid", "instance"),
         "decision",
-        text("patient", "patient"),
+        "patient",
         "reason",
         text("calling_ae_title", "sender"),
         moment("received_at", "received"),
@@ -201,11 +213,44 @@ class QuarantinedInstanceAdmin(DecidingAdmin):
     search_fields = ["sop_instance_uid__exact", "study_instance_uid__exact"]
     ordering = ["-received_at"]
 
+    fields = [
+        "sop_instance_uid",
+        "patient",
+        "reason",
+        "differences",
+        "study_instance_uid",
+        "series_instance_uid",
+        "calling_ae_title",
+        "received_at",
+        "state",
+        "resolved_by",
+        "resolved_at",
+    ]
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[QuarantinedInstance]:
-        study = Study.objects.visible_to(asking(request)).filter(study_instance_uid=OuterRef("study_instance_uid"))
-        name = Subquery(study.values("patient__patient_name")[:1])
         rows: QuerySet[QuarantinedInstance] = super().get_queryset(request)
-        return rows.annotate(patient=Coalesce(name, Value("")))
+        return rows if asking(request).may(Service.FIND) else rows.none()
+
+    @admin.display(description="patient")
+    def patient(self, row: QuarantinedInstance) -> SafeString | str:
+        """As its own file says, which is not what the archive shows elsewhere."""
+        try:
+            header = received.read(placement.path_of(row.path)).header
+        except (OSError, InvalidDataSet):
+            return "-"
+        return format_html("<bdi>{}</bdi> {}", header.text(PATIENT_NAME) or "-", header.text(PATIENT_ID))
+
+    @admin.display(description="differences")
+    def differences(self, row: QuarantinedInstance) -> SafeString | str:
+        current = Instance.objects.filter(sop_instance_uid=row.sop_instance_uid).first()
+        if current is None:
+            return "The archive holds no other version now."
+        try:
+            files = [received.read(placement.path_of(path)) for path in (current.path, row.path)]
+            found = differences(*files)
+        except (OSError, InvalidDataSet) as error:
+            return f"The files cannot be compared: {error}"
+        return render_to_string("admin/storage/differences.html", {"differences": found})
 
     @admin.display(description="")
     def decision(self, row: QuarantinedInstance) -> str | SafeString:
@@ -250,7 +295,11 @@ class ConflictAdmin(DecidingAdmin):
 
     @admin.display(description="values")
     def said(self, row: Conflict) -> SafeString:
-        return format_html_join(SafeString("<br>"), "<bdi>{}</bdi>", ((value or "-",) for value, _ in row.values))
+        return format_html_join(
+            SafeString("<br>"),
+            '<bdi>{}</bdi> <span class="quiet">{}</span>',
+            ((value or "(empty)", _since(name)) for value, name in row.values),
+        )
 
     @admin.display(description="")
     def decision(self, row: Conflict) -> str | SafeString:

@@ -20,7 +20,7 @@ from dicom.elements import DATA_SET_TRAILING_PADDING, EXPLICIT_LITTLE, PIXEL_DAT
 from dicom.errors import CannotReencode, InvalidDataSet
 from dicom.sop_classes import is_encapsulated
 from dicom.walk import ELEMENT, ENCAPSULATED, Token, Walker, window_of
-from dicom.windows import FileWindow, Readable
+from dicom.windows import FileWindow
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,10 @@ def is_same_object(one: Received, other: Received) -> bool:
     if one.sop_class_uid != other.sop_class_uid or max(one.size, other.size) > _LARGEST:
         return False
     try:
-        first, second = _digests_of(one), _digests_of(other)
+        with data_set_of(one) as walker:
+            first = _digests(walker)
+        with data_set_of(other) as walker:
+            second = _digests(walker)
         if first.elements != second.elements:
             return False
         if first.encapsulated != second.encapsulated or one.transfer_syntax_uid != other.transfer_syntax_uid:
@@ -53,10 +56,27 @@ def is_same_object(one: Received, other: Received) -> bool:
         return False
 
 
-def _digests_of(received: Received) -> _Digests:
+@contextmanager
+def data_set_of(received: Received) -> Iterator[Walker]:
+    """To be walked once, as long as the block lasts."""
     path = placement.path_of(placement.place_of(received.name))
     with _window(path, received.dataset_offset) as window:
-        return _digests(window, received.transfer_syntax_uid)
+        yield Walker(window_of(window, received.transfer_syntax_uid), received.transfer_syntax_uid)
+
+
+def says_nothing(token: Token) -> bool:
+    """Group lengths and padding, which no two encoders write alike."""
+    kind, tag = token[:2]
+    return kind == ELEMENT and (not tag & 0xFFFF or tag == DATA_SET_TRAILING_PADDING)
+
+
+def feed(digest: blake3, walker: Walker, token: Token) -> None:
+    """What a token says, in a form that does not depend on the encoding."""
+    kind, tag = token[:2]
+    digest.update(kind.to_bytes(1, "big") + tag.to_bytes(4, "big"))
+    if kind in (ELEMENT, ENCAPSULATED):
+        length = _update(digest, walker, token)
+        digest.update(length.to_bytes(8, "big"))
 
 
 @contextmanager
@@ -82,24 +102,21 @@ def _decoded_pixels(received: Received, digests: _Digests) -> bytes:
             timeout=_DECODE_SECONDS,
         )
         with _window(output, 0) as window:
-            return _digests(window, EXPLICIT_LITTLE).pixels
+            return _digests(Walker(window, EXPLICIT_LITTLE)).pixels
 
 
-def _digests(source: Readable, transfer_syntax_uid: str) -> _Digests:
-    walker = Walker(window_of(source, transfer_syntax_uid), transfer_syntax_uid)
+def _digests(walker: Walker) -> _Digests:
     elements, pixel_data = blake3(), blake3()
     encapsulated = False
     for token in walker.tokens():
+        if says_nothing(token):
+            continue
         kind, tag = token[:2]
-        if kind == ELEMENT and (not tag & 0xFFFF or tag == DATA_SET_TRAILING_PADDING):
-            continue  # group lengths and padding say nothing about the object
-        is_pixels = tag >> 16 == _FIRST_PIXEL_GROUP and walker.depth == 0
-        encapsulated = encapsulated or (is_pixels and kind == ENCAPSULATED)
-        digest = pixel_data if is_pixels else elements
-        digest.update(kind.to_bytes(1, "big") + tag.to_bytes(4, "big") if not is_pixels else b"")
-        if kind in (ELEMENT, ENCAPSULATED):
-            length = _update(digest, walker, token)
-            digest.update(length.to_bytes(8, "big"))
+        if tag >> 16 == _FIRST_PIXEL_GROUP and walker.depth == 0:
+            encapsulated = encapsulated or kind == ENCAPSULATED
+            pixel_data.update(_update(pixel_data, walker, token).to_bytes(8, "big"))
+        else:
+            feed(elements, walker, token)
     return _Digests(elements.digest(), pixel_data.digest(), encapsulated)
 
 

@@ -3,6 +3,7 @@ import importlib
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser, Group, User
+from django.core.exceptions import ValidationError
 from django.test import RequestFactory
 
 from apps.accounts import users
@@ -78,10 +79,17 @@ def test_the_first_admin_has_the_password_given_or_a_readable_one_shown_once() -
     assert User.objects.get(username="admin").check_password("given-by-hand")
 
 
+@pytest.mark.parametrize("password", ["a", "password123", "short-one"])
+def test_a_first_password_that_is_too_weak_makes_no_administrator(password: str) -> None:
+    with pytest.raises(ValidationError):
+        ensure_first_admin(password)
+    assert not User.objects.exists()
+
+
 def test_a_password_that_stands_is_not_touched_by_a_later_start() -> None:
-    ensure_first_admin("first")
-    ensure_first_admin("second")
-    assert User.objects.get(username="admin").check_password("first")
+    ensure_first_admin("first-of-both")
+    ensure_first_admin("second-of-both")
+    assert User.objects.get(username="admin").check_password("first-of-both")
 
 
 def test_somebody_called_admin_is_not_made_a_superuser(caplog: pytest.LogCaptureFixture) -> None:

@@ -82,7 +82,7 @@ _SENDS = {"sendto", "sendmsg", "sendfile"}
 _FILE = re.compile(r"^\d+<[^>]*/tmp/(?P<folder>[^/>]+)/(?P<name>[^/>]+)>")
 _FOLDER = re.compile(r"^\d+<[^>]*/tmp/(?P<folder>[^/>]+)>")
 _MADE = re.compile(r'^\d+<[^>]*/tmp/(?P<folder>[^/>]+)>, "(?P<name>[^"]+)", [^,]*O_CREAT')
-_RENAMED = re.compile(r'^\d+<[^>]*/tmp/(?P<folder>[^/>]+)>, "(?P<name>[^"]+)", \d+<[^>]*/ready>')
+_RENAMED = re.compile(r'^\d+<[^>]*/tmp/(?P<folder>[^/>]+)>, "(?P<name>[^"]+)", [^"]*"[^"]*/ready/[^"/]+"')
 _TO_SENDER = re.compile(r"^\d+<TCP")
 
 

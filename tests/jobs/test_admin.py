@@ -49,7 +49,10 @@ def test_a_job_is_cancelled_and_tried_again_from_the_list(admin_client: Client) 
     assert "waits to run again" in act(admin_client, "retry", row)
     assert Job.objects.get().state == JobState.QUEUED
     assert "neither failed nor been cancelled" in act(admin_client, "retry", row)
-    assert set(AuditEvent.objects.values_list("actor_name", "action")) == {("admin", "cancel"), ("admin", "retry")}
+    assert set(AuditEvent.objects.exclude(action="sign in").values_list("actor_name", "action")) == {
+        ("admin", "cancel"),
+        ("admin", "retry"),
+    }
 
 
 def test_a_job_whose_like_waits_is_not_tried_again(admin_client: Client) -> None:

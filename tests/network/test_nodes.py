@@ -1,3 +1,4 @@
+import os
 from datetime import timedelta
 
 import pytest
@@ -28,4 +29,6 @@ def test_a_silent_process_is_not_alive_and_forgotten_after_a_day() -> None:
     assert nodes.alive("main") == frozenset()
     Heartbeat("worker").beat()
     assert {row.role for row in Node.objects.all()} == {"indexer", "worker"}
+    Heartbeat("indexer").beat()
+    assert {row.process for row in Node.objects.all()} == {os.getpid()}, "the silent one has a successor"
     assert nodes.alive("elsewhere") == frozenset()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pacs import environment
+from tests.node import free_port
 
 
 def test_an_address_may_leave_out_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +79,12 @@ def test_a_secret_key_from_the_environment_is_written_nowhere(tmp_path: Path, mo
         ("DATABASE_URL", "mysql://user:hidden@host/name"),
         ("PACS_TIME_ZONE", "Mars/X"),
         ("PACS_DATA", __file__),
+        ("PACS_LOG_LEVEL", "LOUD"),
+        ("PACS_MINIMUM_FREE", "nan"),
+        ("PACS_MINIMUM_FREE", "inf"),
+        ("PACS_PROCESSES", "0"),
+        ("PACS_PROCESSES", "1.5"),
+        ("PACS_ADMIN_PASSWORD", "a"),
     ],
 )
 def test_a_wrong_environment_is_one_line_that_names_the_variable(variable: str, value: str, tmp_path: Path) -> None:
@@ -87,6 +94,31 @@ def test_a_wrong_environment_is_one_line_that_names_the_variable(variable: str, 
     assert ended.returncode == 2
     assert ended.stderr.startswith(f"{variable} is ")
     assert ended.stderr.count("\n") == 1
+    assert "hidden" not in ended.stderr
+
+
+def test_a_data_directory_that_cannot_be_made_is_one_line() -> None:
+    environ = {**os.environ, "PACS_DATA": "/proc/nowhere", "DJANGO_SETTINGS_MODULE": "pacs.settings"}
+    command = [sys.executable, str(environment.BASE_DIR / "manage.py"), "standalone"]
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("The directory /proc/nowhere cannot be made")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_database_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+    environ = {
+        **os.environ,
+        "PACS_DATA": str(tmp_path),
+        "PACS_HTTP": f"127.0.0.1:{free_port()}",
+        "DATABASE_URL": f"postgresql://pacs:hidden@127.0.0.1:{free_port()}/pacs",
+        "DJANGO_SETTINGS_MODULE": "pacs.settings",
+    }
+    command = [sys.executable, str(environment.BASE_DIR / "manage.py"), "standalone"]
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert "The database cannot be used" in ended.stderr
+    assert "Traceback" not in ended.stderr
     assert "hidden" not in ended.stderr
 
 

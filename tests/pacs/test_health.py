@@ -19,7 +19,8 @@ pytestmark = pytest.mark.django_db
 def directories(tmp_path: Path, settings: Any) -> None:
     settings.ARCHIVE, settings.SPOOL = tmp_path / "archive", tmp_path / "spool"
     settings.ARCHIVE.mkdir()
-    settings.SPOOL.mkdir()
+    for part in ("tmp", "ready"):
+        (settings.SPOOL / part).mkdir(parents=True)
     settings.MINIMUM_FREE = 0
 
 
@@ -49,4 +50,10 @@ def test_a_disk_at_its_watermark_is_named(settings: Any) -> None:
 
 def test_a_missing_spool_is_named(settings: Any) -> None:
     settings.SPOOL = settings.SPOOL / "elsewhere"
-    assert failing() == {"spool": "cannot be written"}
+    assert failing() == {"spool": "cannot be written: No such file or directory"}
+
+
+@pytest.mark.parametrize("part", ["tmp", "ready"])
+def test_a_part_of_the_spool_that_is_missing_is_named(part: str, settings: Any) -> None:
+    (settings.SPOOL / part).rmdir()
+    assert set(failing()) == {"spool"}

@@ -1,5 +1,6 @@
 """What an administrator sees of the archive, and decides."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,35 @@ def test_a_version_in_quarantine_is_made_current_or_discarded(browser: Client) -
     assert Instance.objects.get().name == row.name
     browser.post(url("quarantinedinstance_discard", QuarantinedInstance.objects.get().pk))
     assert QuarantinedInstance.objects.get().state == "discarded"
+
+
+def test_quarantine_shows_whose_file_it_is_and_where_it_differs(browser: Client, archive: Path) -> None:
+    made.receive(name="First^One", study_description="x" * 300, rows=2, pixels=bytes(10))
+    made.index()
+    made.receive(
+        name="Other^One<b>", patient_id="B1", study_description="x" * 299 + "y", rows=3, pixels=bytes(9) + b"1"
+    )
+    made.index()
+    row = QuarantinedInstance.objects.get()
+    listed = browser.get(url("quarantinedinstance_changelist")).content.decode()
+    assert "Other^One&lt;b&gt;" in listed
+    assert "First^One" not in listed
+    page = browser.get(url("quarantinedinstance_change", row.pk)).content.decode()
+    assert "PatientName" in page and "First^One" in page and "Other^One&lt;b&gt;" in page
+    differing = re.findall(r"<th>(\w+)</th>", page.partition("<tbody>")[2])
+    assert differing == ["StudyDescription", "PatientName", "PatientID", "Rows", "PixelData"]
+    (archive / row.path).unlink()
+    assert "cannot be compared" in browser.get(url("quarantinedinstance_change", row.pk)).content.decode()
+    assert browser.get(url("quarantinedinstance_changelist")).status_code == 200
+
+
+def test_values_in_conflict_stand_apart_with_their_time(browser: Client) -> None:
+    made.receive(sop="1.2.3.1.1.1", sex="M")
+    made.index()
+    made.receive(sop="1.2.3.1.1.2", sex="F")
+    made.index()
+    page = browser.get(url("conflict_changelist")).content.decode()
+    assert page.count('<span class="quiet">since 20') == 2
 
 
 def test_a_conflict_is_dismissed_by_a_name(browser: Client) -> None:

@@ -26,12 +26,19 @@ def _claim(data: Path) -> None:
     os.set_inheritable(lock, True)
 
 
-def _check_web_port(address: tuple[str, int]) -> None:
-    """Before anything starts: the web process would try for ever."""
+def _closed(address: tuple[str, int]) -> str:
+    """Why this port cannot be opened, or an empty string."""
     try:
         socket.create_server(address, family=socket.AF_INET6 if ":" in address[0] else socket.AF_INET).close()
     except OSError as error:
-        raise CommandError(f"The web cannot open {join(address)} ({error}); PACS_HTTP names another port.") from error
+        return str(error.strerror or error)
+    return ""
+
+
+def _check_web_port(address: tuple[str, int]) -> None:
+    """Before anything starts: the web process would try for ever."""
+    if why := _closed(address):
+        raise CommandError(f"The web cannot open {join(address)} ({why}); PACS_HTTP names another port.")
 
 
 class Command(BaseCommand):
@@ -41,7 +48,8 @@ class Command(BaseCommand):
         _claim(settings.DATA)
         _check_web_port(settings.HTTP)
         listener, password = first_start.prepare()
-        self.stdout.write("\n".join(banner.lines(listener, password)))
+        closed = _closed((listener.host, listener.port)) if listener.enabled else ""
+        self.stdout.write("\n".join(banner.lines(listener, password, closed)))
         self.stdout.flush()
         connection.close()
         os.environ["PACS_DATA"] = str(settings.DATA)  # may have been relative to where we were started
