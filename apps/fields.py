@@ -13,8 +13,16 @@ else:
     TextColumn = models.CharField
 
 
+_ABBREVIATIONS = {word.lower(): word for word in ("AE", "ID", "SOP", "UID")}
+
+
 class KeyField(TextColumn):
     """Text compared byte by byte: equality, order and prefix ranges are the same, and indexed, on every database."""
+
+    def set_attributes_from_name(self, name: str) -> None:
+        super().set_attributes_from_name(name)
+        if self._verbose_name is None:
+            self.verbose_name = " ".join(_ABBREVIATIONS.get(word, word) for word in name.split("_"))
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> dict[str, Any]:
         parameters = super().db_parameters(connection)

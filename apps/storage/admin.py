@@ -6,6 +6,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import pluralize
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -122,11 +123,12 @@ class StudyAdmin(ReadOnlyAdmin):
     @admin.display(description="holds", ordering="number_of_study_related_instances")
     def holds(self, study: Study) -> SafeString:
         return format_html(
-            '<a class="nowrap" href="{}?q={}">{} series, {} instances</a>',
+            '<a class="nowrap" href="{}?q={}">{} series, {} instance{}</a>',
             reverse("admin:storage_series_changelist"),
             study.study_instance_uid,
             study.number_of_study_related_series,
             study.number_of_study_related_instances,
+            pluralize(study.number_of_study_related_instances),
         )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Study]:

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from apps.accounts.principal import Principal
+from apps.audit import trail
+from apps.audit.trail import Actor
 from apps.network.database import borrowed
 from apps.storage import intake, received
 from apps.storage.disk import digest_of
 from apps.storage.indexer import AlreadyRunning, Indexer
 from apps.storage.intake import Refused
-from apps.storage.models import Instance, QuarantinedInstance
+from apps.storage.models import FailedFile, Instance, QuarantinedInstance
 from apps.storage.spool import spool
 from dicom import part10
 from dicom.errors import InvalidDataSet
@@ -33,7 +36,8 @@ class Stopped(Exception):
 @dataclass(slots=True)
 class Report:
     imported: int = 0
-    known: int = 0  # the archive has the very same already
+    quarantined: int = 0  # the archive has another version
+    known: int = 0  # the archive has the same object already
     not_dicom: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)  # file, reason
     indexed: bool = True  # False: received and safe, but the index has not caught up
@@ -53,19 +57,22 @@ def files_below(folders: Iterable[Path]) -> Iterator[Path]:
             yield from (Path(where, name) for name in sorted(files))
 
 
-def run(files: Iterable[Path], *, progress: Callable[[Path], None]) -> Report:
+def run(files: Iterable[Path], *, principal: Principal, progress: Callable[[Path], None]) -> Report:
     """Import them; what was imported by an earlier, interrupted run is not imported again. Raises Stopped."""
     report = Report()
     waiting: list[str] = []
-    for path in files:
-        name = _one(path, report)
-        if name:
-            waiting.append(name)
-        if len(waiting) >= _AT_ONCE:
-            report.indexed = _index(waiting)
-            waiting.clear()
-        progress(path)
-    report.indexed = _index(waiting)
+    try:
+        for path in files:
+            name = _one(path, report)
+            if name:
+                waiting.append(name)
+            if len(waiting) >= _AT_ONCE:
+                _index(waiting, report)
+                waiting.clear()
+            progress(path)
+    finally:
+        _index(waiting, report)
+        _record(principal, report)
     return report
 
 
@@ -116,7 +123,6 @@ def _open_file(fd: int, path: Path, report: Report) -> str | None:
         fragments=([memoryview(chunk)] for chunk in _chunks(fd, meta.dataset_offset)),
     )
     intake.announce(stored)
-    report.imported += 1
     return stored.name
 
 
@@ -138,11 +144,33 @@ def _chunks(fd: int, offset: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _index(names: list[str]) -> bool:
-    """By this node's indexer if it runs, else here."""
+def _index(names: list[str], report: Report) -> None:
+    """By this node's indexer if it runs, else here; and count what has become of them."""
     try:
         with Indexer(spool()) as own:
             own.catch_up()
     except AlreadyRunning:
         pass
-    return intake.wait_indexed(names, timeout=_PATIENCE)
+    report.indexed = intake.wait_indexed(names, timeout=_PATIENCE)
+    if not report.indexed:
+        report.imported += len(names)
+        return
+    with borrowed():
+        imported = Instance.objects.filter(name__in=names).count()
+        quarantined = QuarantinedInstance.objects.filter(name__in=names).count()
+        failed = list(FailedFile.objects.filter(name__in=names).values_list("name", "reason"))
+    report.imported += imported
+    report.quarantined += quarantined
+    report.refused += failed
+    report.known += len(names) - imported - quarantined - len(failed)
+
+
+def _record(principal: Principal, report: Report) -> None:
+    counts = {
+        "imported": report.imported,
+        "quarantined": report.quarantined,
+        "known": report.known,
+        "refused": len(report.refused),
+    }
+    with borrowed():
+        trail.record(actor=Actor.of(principal), action="import", detail=counts)

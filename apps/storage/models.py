@@ -218,9 +218,9 @@ class Instance(StoredFile):
 
 
 class QuarantineState(models.TextChoices):
-    OPEN = "open"
+    OPEN = "open", "waits for a decision"
     REPLACED = "replaced", "replaced by a version an administrator accepted"
-    DISCARDED = "discarded"
+    DISCARDED = "discarded", "discarded"
 
 
 class QuarantinedInstance(StoredFile):
@@ -261,9 +261,9 @@ class ConflictKind(models.TextChoices):
     PATIENT = "patient", "Same patient ID, other person's data"
     STUDY = "study", "Instances of a study disagree"
     SERIES = "series", "Instances of a series disagree"
-    STUDY_OF_TWO_PATIENTS = "study_of_two_patients"
-    SERIES_OF_TWO_STUDIES = "series_of_two_studies"
-    INSTANCE_OF_TWO_SERIES = "instance_of_two_series"
+    STUDY_OF_TWO_PATIENTS = "study_of_two_patients", "A study of two patients"
+    SERIES_OF_TWO_STUDIES = "series_of_two_studies", "A series of two studies"
+    INSTANCE_OF_TWO_SERIES = "instance_of_two_series", "An instance of two series"
 
 
 class Conflict(models.Model):

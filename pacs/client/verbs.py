@@ -36,7 +36,8 @@ def store(caller: Caller, report: Report, paths: Sequence[Path]) -> bool:
             sources.append(ForeignFile.read(path))
         except (DicomError, OSError) as error:
             unreadable += 1
-            report.record(f"{path}: left out, {error}", path=str(path), error=str(error))
+            why = getattr(error, "strerror", None) or str(error)
+            report.record(f"{path}: left out, {why}", path=str(path), error=why)
     stored = 0
     kinds = {(source.sop_class_uid, source.transfer_syntax_uid) for source in sources}
     with caller.sender(kinds) as sender, report.progress("Storing", len(sources)) as bar:

@@ -43,7 +43,7 @@ def test_deleting_studies_asks_first_and_can_be_undone(browser: Client) -> None:
     made.index()
     chosen = {"action": "delete_studies", "_selected_action": [str(Study.objects.get().pk)]}
     asked = browser.post(url("study_changelist"), chosen)
-    assert b"Delete 1 instances" in asked.content
+    assert b'Delete 1 instance"' in asked.content
     assert Instance.objects.count() == 1
     browser.post(url("study_changelist"), {**chosen, "confirmed": "yes"})
     assert Instance.objects.count() == 0

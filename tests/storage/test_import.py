@@ -9,6 +9,8 @@ from django.core.management import call_command
 from pydicom.data import get_testdata_file
 from pytest_django import Settings
 
+from apps.accounts.principal import system
+from apps.audit.models import AuditEvent
 from apps.storage import importing
 from apps.storage.models import Instance, Study
 from tests.storage import made
@@ -24,7 +26,7 @@ def write(path: Path, **values: Any) -> Path:
 
 
 def imported(*paths: Path) -> importing.Report:
-    return importing.run(importing.files_below(paths), progress=lambda _: None)
+    return importing.run(importing.files_below(paths), principal=system("test"), progress=lambda _: None)
 
 
 def test_files_below_a_folder_are_found_whatever_their_names(tmp_path: Path) -> None:
@@ -40,9 +42,11 @@ def test_a_second_run_imports_nothing_twice(tmp_path: Path) -> None:
     folder = tmp_path / "cd"
     write(folder / "one")
     write(folder / "another version", name="Doe^Jane")  # goes into quarantine
-    assert imported(folder).imported == 2
+    first = imported(folder)
+    assert (first.imported, first.quarantined, first.known) == (1, 1, 0)
     again = imported(folder)
-    assert (again.imported, again.known) == (0, 2)
+    assert (again.imported, again.quarantined, again.known) == (0, 0, 2)
+    assert [event.detail["known"] for event in AuditEvent.objects.filter(action="import").order_by("id")] == [0, 2]
     assert Instance.objects.count() == 1
 
 

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from apps.accounts.principal import system
 from apps.storage import importing
 from apps.storage.importing import Report
 
@@ -27,7 +28,9 @@ class Command(BaseCommand):
         with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
             task = bar.add_task("Importing", total=sum(1 for _ in importing.files_below(paths)))
             try:
-                report = importing.run(importing.files_below(paths), progress=lambda _: bar.advance(task))
+                report = importing.run(
+                    importing.files_below(paths), principal=system("import"), progress=lambda _: bar.advance(task)
+                )
             except importing.Stopped as error:
                 raise CommandError(f"Stopped: {error}. What was imported is safe; start again later.") from error
         self.stdout.write(_as_json(report) if options["json"] else _as_text(report))
@@ -39,6 +42,7 @@ def _as_json(report: Report) -> str:
     return json.dumps(
         {
             "imported": report.imported,
+            "quarantined": report.quarantined,
             "known": report.known,
             "not_dicom": report.not_dicom,
             "indexed": report.indexed,
@@ -49,8 +53,8 @@ def _as_json(report: Report) -> str:
 
 def _as_text(report: Report) -> str:
     lines = [
-        f"{report.imported} imported, {report.known} known already, {report.not_dicom} no DICOM instances, "
-        f"{len(report.refused)} refused."
+        f"{report.imported} imported, {report.quarantined} put into quarantine as another version of an instance, "
+        f"{report.known} known already, {report.not_dicom} no DICOM instances, {len(report.refused)} refused."
     ]
     lines += [f"  {count} x {reason}" for reason, count in report.reasons().most_common()]
     lines += [f"  {file}: {reason}" for file, reason in report.refused]
