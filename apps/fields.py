@@ -20,8 +20,9 @@ class KeyField(TextColumn):
     """Text compared byte by byte: equality, order and prefix ranges are the same, and indexed, on every database."""
 
     def set_attributes_from_name(self, name: str) -> None:
+        given = self.verbose_name
         super().set_attributes_from_name(name)
-        if self._verbose_name is None:
+        if given is None:
             self.verbose_name = " ".join(_ABBREVIATIONS.get(word, word) for word in name.split("_"))
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> dict[str, Any]:
