@@ -206,7 +206,6 @@ class QuarantinedInstanceAdmin(DecidingAdmin):
         uid("sop_instance_uid", "instance"),
         "decision",
         "patient",
-        "reason",
         text("calling_ae_title", "sender"),
         moment("received_at", "received"),
         "state",
