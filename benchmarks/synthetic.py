@@ -89,9 +89,10 @@ FROM storage_study
 _INSTANCES = """
 INSERT INTO storage_instance (name, path, digest, size, transfer_syntax_uid, storage_format, dataset_offset,
     received_at, calling_ae_title, peer, sop_instance_uid, series_id, sop_class_uid, instance_number,
-    instance_number_value, content_date, content_time, acquisition_number, image_type, number_of_frames, revision)
+    instance_number_value, content_date, content_time, acquisition_number, image_type, number_of_frames, revision,
+    decided_current)
 SELECT id::text, id::text, repeat('0', 64), 524288, '1.2.840.10008.1.2.1', 0, 1000, now(), 'CT', 'ct',
-    series_instance_uid || '.1', id, sop_classes, '1', 1, '', '', '', '', '', 1
+    series_instance_uid || '.1', id, sop_classes, '1', 1, '', '', '', '', '', 1, FALSE
 FROM storage_series
 """
 
