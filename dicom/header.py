@@ -6,7 +6,8 @@ from struct import unpack
 from typing import Any, Self
 
 from dicom.cursor import LAYOUTS
-from dicom.items import Json, read_items
+from dicom.dicomjson import Json
+from dicom.items import read_items
 from dicom.scanner import Scanner
 from dicom.sop_classes import (
     EXPLICIT_VR_BIG_ENDIAN,

@@ -1,28 +1,17 @@
 """The items of a small sequence in the DICOM JSON model (PS3.18 F.2), read as far as they can be read."""
 
-import base64
 import json
-import math
-import re
-from collections.abc import Callable
 from functools import lru_cache
-from struct import Struct
-from typing import Any
 
 from dicom.cursor import LAYOUTS, VR_CODES, Layout
+from dicom.dicomjson import Json, from_bytes
 from dicom.dictionary import dictionary_vr
 from dicom.elements import ITEM, ITEM_DELIMITATION, LONG_VRS, SEQUENCE_DELIMITATION, UNDEFINED
-from dicom.values import clean_uid, decode, name_groups, parse_number
-
-Json = dict[str, Any]
+from dicom.values import decode
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _DEEPEST = 16
 _KEPT = 4096  # bytes of a sequence that may be kept
-_NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
-_BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 
 def read_items(raw: bytes, layout: Layout, character_sets: tuple[str, ...]) -> list[Json]:
@@ -97,7 +86,7 @@ class _Reader:
             if tag == _SPECIFIC_CHARACTER_SET:
                 character_sets = tuple(decode(value, (), "CS").split("\\"))
             if tag & 0xFFFF:
-                item[f"{tag:08X}"] = _json(value, vr, character_sets, self._layout)
+                item[f"{tag:08X}"] = from_bytes(value, vr, character_sets, little_endian=self._layout.little_endian)
 
     def _head(self) -> tuple[int, str, int]:
         layout, raw, position = self._layout, self._raw, self._position
@@ -116,49 +105,3 @@ class _Reader:
 def _plain_vr(vr: str) -> str:
     """`US or SS` in implicit VR is undecided without the pixel representation."""
     return vr.partition(" ")[0]
-
-
-def _json(raw: bytes, vr: str, character_sets: tuple[str, ...], layout: Layout) -> Json:
-    if vr in _BINARY:
-        return {"vr": vr, "InlineBinary": base64.b64encode(raw).decode("ascii")} if raw else {"vr": vr}
-    if vr in _NUMBERS:
-        values = _numbers(raw, _NUMBERS[vr], layout)
-    elif vr == "AT":
-        pairs = _numbers(raw, "H", layout)
-        values = [f"{group:04X}{element:04X}" for group, element in zip(pairs[::2], pairs[1::2], strict=False)]
-    elif vr == "UI":
-        values = [clean_uid(uid) for uid in decode(raw, (), vr).split("\\")]
-    else:
-        text = decode(raw, character_sets, vr)
-        convert = _CONVERT.get(vr, _text)
-        values = [convert(value) for value in ([text] if vr in ("ST", "LT", "UT") else text.split("\\"))]
-    return {"vr": vr, "Value": values} if any(value not in (None, "", {}) for value in values) else {"vr": vr}
-
-
-def _numbers(raw: bytes, code: str, layout: Layout) -> list[Any]:
-    number = Struct(f"{'<' if layout.little_endian else '>'}{code}")
-    whole = raw[: len(raw) - len(raw) % number.size]
-    return [value if math.isfinite(value) else None for (value,) in number.iter_unpack(whole)]
-
-
-def _text(value: str) -> str | None:
-    return value or None
-
-
-def _name(value: str) -> dict[str, str] | None:
-    return {key: group for key, group in zip(_GROUPS, name_groups(value), strict=True) if group} or None
-
-
-def _integer(value: str) -> int | str | None:
-    number = parse_number(value)
-    return value or None if number is None else number
-
-
-def _decimal(value: str) -> float | str | None:
-    if not _DECIMAL.fullmatch(value):
-        return value or None
-    number = float(value)
-    return number if math.isfinite(number) else value
-
-
-_CONVERT: dict[str, Callable[[str], Any]] = {"PN": _name, "IS": _integer, "DS": _decimal}

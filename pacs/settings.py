@@ -139,6 +139,12 @@ CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_POOL = "solo"  # jobs run in threads of the worker, started by its sweep
 
+DICOMWEB = "/dicomweb"  # where `pacs.urls` has it: what answers point to
+REST_FRAMEWORK = {
+    "EXCEPTION_HANDLER": "apps.accounts.http.problem",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+
 CELERY_APP = "pacs.celery.app"
 JOB_KINDS = "pacs.kinds.KINDS"
 EVENT_KINDS = "pacs.events.EVENTS"

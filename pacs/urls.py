@@ -1,7 +1,7 @@
 """Every address of this server."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 from django.views.generic import RedirectView
 
 from pacs import health
@@ -11,6 +11,7 @@ admin.autodiscover()
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("dicomweb/", include("pacs.dicomweb")),
     path("health/live", health.live),
     path("health/ready", health.ready),
 ]

@@ -1,13 +1,13 @@
 """A request to retrieve -> the instances it names, in a stable order, few of them in memory at once."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
 from typing import Final, NamedTuple
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from apps.accounts.principal import Principal
 from apps.lookups import Kind, condition
@@ -23,22 +23,15 @@ from apps.qr.attributes import (
     path,
 )
 from apps.qr.query import Asked, as_asked, read_level
-from apps.qr.rows import visible
-from apps.storage.models import Instance
+from apps.qr.rows import BY_NUMBER, visible
+from apps.storage.models import DeletedInstance, Instance
 from dicom import matching
 from dicom.encoding import read_identifier
-from dicom.errors import InvalidValue
+from dicom.errors import DicomError, InvalidValue
 from dicom.matching import AnyOf, Exact, Key
 
 PAGE: Final = 500
 _ISSUER: Final = BY_KEYWORD["IssuerOfPatientID"]
-_ORDER: Final = (
-    "series__study_id",
-    F("series__series_number_value").asc(nulls_first=True),
-    "series_id",
-    F("instance_number_value").asc(nulls_first=True),
-    "pk",
-)
 
 
 class Stored(NamedTuple):
@@ -55,6 +48,15 @@ class Stored(NamedTuple):
     storage_format: int
     key_id: int | None
     revision: int
+    series_instance_uid: str
+    study_instance_uid: str
+
+
+_COLUMNS: Final = (
+    *Stored._fields[:-2],
+    "series__series_instance_uid",
+    "series__study__study_instance_uid",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Instances:
         for start in range(0, len(self._ids), PAGE):
             page = self._ids[start : start + PAGE].tolist()
             with borrowed():
-                rows = Instance.objects.filter(pk__in=page).values_list(*Stored._fields)
+                rows = Instance.objects.filter(pk__in=page).values_list(*_COLUMNS)
                 found = {row[0]: Stored(*row) for row in rows}
             if len(found) < len(page):
                 self._gone[start] = len(page) - len(found)
@@ -97,8 +99,40 @@ def instances(principal: Principal, retrieval: Retrieval) -> Instances:
     with borrowed():
         kinds = frozenset(rows.order_by().values_list("sop_class_uid", "transfer_syntax_uid").distinct())
         # Eight bytes an instance: the number of sub-operations is known, and pages are read by id.
-        ids = array("q", rows.order_by(*_ORDER).values_list("pk", flat=True).iterator(chunk_size=5000))
+        ids = array("q", rows.order_by(*BY_NUMBER).values_list("pk", flat=True).iterator(chunk_size=5000))
     return Instances(ids, kinds)
+
+
+class NotThere(DicomError):
+    """Nothing that this principal may see."""
+
+    http_status = 404
+
+
+class Deleted(DicomError):
+    """It was there once (PS3.18 8.5)."""
+
+    http_status = 410
+
+
+_DELETED: Final = {
+    "StudyInstanceUID": "study_instance_uid",
+    "SeriesInstanceUID": "series_instance_uid",
+    "SOPInstanceUID": "sop_instance_uid",
+}
+
+
+def missing(uids: Mapping[str, str]) -> DicomError:
+    """Why nothing is found of what these UIDs, by keyword, name."""
+    with borrowed():
+        gone = DeletedInstance.objects.filter(**{_DELETED[keyword]: uid for keyword, uid in uids.items()}).exists()
+    return Deleted("This was deleted") if gone else NotThere("There is nothing of this UID")
+
+
+def by_uids(uids: Mapping[str, str]) -> Retrieval:
+    """What an address of DICOMweb names; UIDs by keyword."""
+    keys = tuple((BY_KEYWORD[keyword], Exact(uid)) for keyword, uid in uids.items())
+    return Retrieval(max(attribute.level for attribute, _ in keys), keys)
 
 
 def from_identifier(

@@ -7,7 +7,7 @@ from functools import reduce
 from operator import and_
 from typing import Any, Final
 
-from django.db.models import Count, Exists, Model, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Count, Exists, F, Model, OuterRef, Q, QuerySet, Subquery, Sum
 
 from apps.accounts.principal import Principal
 from apps.lookups import Kind, condition, moments
@@ -47,6 +47,14 @@ _WALKS: Final = {
     "ReferringPhysicianName": "referring_physician_name_key",
     "StudyDate": "study_date_value",
 }
+# Instances as people look through them.
+BY_NUMBER: Final = (
+    "series__study_id",
+    F("series__series_number_value").asc(nulls_first=True),
+    "series_id",
+    F("instance_number_value").asc(nulls_first=True),
+    "pk",
+)
 _Studies = QuerySet[Study, Any]
 _COMPUTED: Final[dict[str, Callable[[_Studies], _Studies]]] = {
     "related_studies": lambda studies: studies.values("patient").annotate(number=Count("pk")).values("number"),
@@ -79,6 +87,38 @@ def pages(query: Query, columns: Sequence[str], principal: Principal) -> Iterato
         last = page[-1][-len(order) :]
         left -= size
         size = min(PAGE, left)
+
+
+def page(query: Query, columns: Sequence[str], principal: Principal, *, offset: int, limit: int) -> list[Row]:
+    """Values of `columns` of so many rows in an order that stays: of a study or a series by number, else the newest
+    first. What is skipped is walked by its ids alone."""
+    with borrowed():
+        ids = list(
+            matching(query, principal).order_by(*_order(query)).values_list("pk", flat=True)[offset : offset + limit]
+        )
+        rows = (
+            MODELS[query.level]._default_manager.filter(pk__in=ids).annotate(**_annotations(query, columns, principal))
+        )
+        found = {row[-1]: row for row in rows.values_list(*columns, "pk")}
+    return [found[key] for key in ids if key in found]
+
+
+def count(query: Query, principal: Principal, *, most: int) -> int:
+    """How many rows match, counted no further than `most`."""
+    with borrowed():
+        return matching(query, principal).order_by().values("pk")[:most].count()
+
+
+def _order(query: Query) -> tuple[Any, ...]:
+    walk = _walk(query)
+    if walk:
+        return (walk, "pk")
+    parents = {"StudyInstanceUID", "SeriesInstanceUID"} & {part.attribute.keyword for part in query.conditions}
+    if query.level is Level.SERIES and parents:
+        return ("study_id", F("series_number_value").asc(nulls_first=True), "pk")
+    if query.level is Level.IMAGE and parents:
+        return BY_NUMBER
+    return ("-pk",)
 
 
 def column(query: Query, attribute: Attribute) -> str:

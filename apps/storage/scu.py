@@ -1,22 +1,20 @@
 """Storage, PS3.4 annex B, as SCU: instances straight from disk to the wire, re-encoded only for who needs it."""
 
 import logging
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from apps.storage.archive import OpenInstance
+from apps.storage.encoded import encoded
 from apps.storage.sources import Source
 from dicom import pixels, reencode, status
-from dicom.dimse import Association, AssociationEnded, Context, Data, DimseError, FileSlice, Timeouts, associate
+from dicom.dimse import Association, AssociationEnded, Context, Data, DimseError, Timeouts, associate
 from dicom.elements import NATIVE
 from dicom.errors import CannotReencode, DicomError
 from dicom.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
-from dicom.windows import FileWindow
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +24,6 @@ Proposal = tuple[str, tuple[str, ...]]
 
 CONTEXTS = 128  # PS3.8 9.3.2: odd identifiers up to 255
 _FALLBACKS = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, *sorted(NATIVE))
-_DECODE_SECONDS = 600
 _ATTEMPTS = 2  # associations in a row in which nothing could be sent
 
 
@@ -71,41 +68,16 @@ def store(assoc: Association, source: Source, *, move_originator: MoveOriginator
 def _prepared(assoc: Association, sop_class_uid: str, opened: OpenInstance) -> Iterator[tuple[Context, Data]]:
     """As stored if the receiver takes that; else with other VRs (WIRE 24); decoded only when nothing else is left."""
     stored = opened.transfer_syntax_uid
-    context = assoc.context_for(sop_class_uid, stored)
-    if context is not None:
-        yield context, FileSlice(opened.fd, opened.dataset_offset, opened.size)
-        return
     if assoc.context_for(sop_class_uid) is None:
         raise NotAccepted("The receiver does not accept this SOP class")
-    offered = [context for to in _FALLBACKS if (context := assoc.context_for(sop_class_uid, to))]
-    for context in offered:
-        if reencode.can_reencode(stored, context.transfer_syntax):
-            window = FileWindow(opened.fd, opened.dataset_offset, opened.size)
-            yield context, reencode.reencode(window, from_syntax=stored, to_syntax=context.transfer_syntax)
-            return
-    for context in offered:
-        if pixels.can_decompress(stored, context.transfer_syntax):
-            with _decompressed(opened, context.transfer_syntax) as data:
-                yield context, data
-            return
+    for can in (reencode.can_reencode, pixels.can_decompress):
+        for to_syntax in (stored, *_FALLBACKS):
+            context = assoc.context_for(sop_class_uid, to_syntax)
+            if context is not None and can(stored, to_syntax):
+                with encoded(opened, to_syntax) as data:
+                    yield context, data
+                return
     raise CannotReencode("The receiver accepts no transfer syntax this can be sent in")
-
-
-@contextmanager
-def _decompressed(opened: OpenInstance, to_syntax: str) -> Iterator[Data]:
-    with tempfile.TemporaryDirectory(prefix="pacs-decoded-") as directory:
-        output = Path(directory) / "decoded"
-        pixels.decompress(
-            opened.fd,
-            opened.dataset_offset,
-            opened.transfer_syntax_uid,
-            to_syntax,
-            output,
-            size=opened.size,
-            timeout=_DECODE_SECONDS,
-        )
-        with output.open("rb") as file:
-            yield FileSlice(file.fileno(), 0, output.stat().st_size)
 
 
 def plan(kinds: Collection[Kind]) -> list[list[Proposal]]:

@@ -1,0 +1,40 @@
+"""What every DICOMweb resource has in common: who asks, whether he may, what he accepts, how he is told of an error."""
+
+from typing import Any, ClassVar
+
+from django.http import HttpRequest
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from apps.accounts.http import BasicAuthentication, Untouched
+from apps.accounts.users import asking
+from dicom.errors import InvalidValue
+from dicom.media import MediaRange, accepted
+from dicom.sop_classes import Service
+from dicom.values import is_uid
+
+
+class DicomWebView(APIView):
+    """`service`: the DIMSE service whose right is asked for."""
+
+    authentication_classes = [BasicAuthentication, SessionAuthentication]
+    permission_classes = [IsAuthenticated]
+    content_negotiation_class = Untouched
+    service: ClassVar[Service]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        for name in ("study", "series", "instance"):
+            if name in kwargs and not is_uid(kwargs[name]):
+                raise InvalidValue(f"The {name} of the URL is no UID")
+        if not asking(request).may(self.service):
+            raise PermissionDenied(f"Not allowed: {self.service}")
+
+    @staticmethod
+    def accepted(request: HttpRequest | Request) -> list[MediaRange]:
+        """`?accept=` replaces the header (PS3.18 8.3.3.1)."""
+        asked = request.GET.getlist("accept")
+        return accepted(asked or [request.META.get("HTTP_ACCEPT", "")])

@@ -1,0 +1,94 @@
+"""Who sends an HTTP request: a session of the browser, or Basic credentials."""
+
+import hashlib
+import hmac
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from threading import Lock
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+from rest_framework import authentication
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+from dicom.errors import DicomError
+
+_REMEMBERED = 60.0  # seconds that a password which was right need not be hashed again
+_MOST = 1000
+
+
+class _Remembered:
+    """Credentials that were right a moment ago, as keyed digests: hashing a password costs a tenth of a second."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._entries: OrderedDict[bytes, tuple[int, str, float]] = OrderedDict()
+
+    def user(self, digest: bytes) -> User | None:
+        """Read again: it may have been switched off, or its password changed."""
+        with self._lock:
+            key, password, until = self._entries.get(digest, (0, "", 0.0))
+        if until < time.monotonic():
+            return None
+        return get_user_model().objects.filter(pk=key, password=password, is_active=True).first()
+
+    def add(self, digest: bytes, user: User) -> None:
+        with self._lock:
+            self._entries[digest] = (user.pk, user.password, time.monotonic() + _REMEMBERED)
+            while len(self._entries) > _MOST:
+                self._entries.popitem(last=False)
+
+
+_remembered = _Remembered()
+
+
+class BasicAuthentication(authentication.BasicAuthentication):
+    www_authenticate_realm = "PACS"
+
+    def authenticate_credentials(self, userid: str, password: str, request: Request | None = None) -> tuple[User, None]:
+        text = f"{userid}\0{password}".encode()
+        digest = hmac.digest(settings.SECRET_KEY.encode(), text, hashlib.sha256)
+        known = _remembered.user(digest)
+        if known is not None:
+            return known, None
+        user: Any = super().authenticate_credentials(userid, password, request)[0]
+        _remembered.add(digest, user)
+        return user, None
+
+
+class Untouched(BaseContentNegotiation):
+    """DICOMweb's media types have parameters that mean something: its views choose themselves."""
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
+        return None
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        return ProblemRenderer(), ProblemRenderer.media_type
+
+
+class ProblemRenderer(JSONRenderer):
+    """Errors only: what goes well is no DRF response."""
+
+    media_type = "application/problem+json"
+
+
+def problem(error: Exception, context: dict[str, Any]) -> Response | None:
+    """An error as RFC 9457 has it; None for a bug, which flies."""
+    if isinstance(error, DicomError):
+        status = getattr(error, "http_status", 400)
+        return Response({"title": str(error), "status": status}, status=status)
+    response = exception_handler(error, context)
+    if response is not None:
+        detail = response.data.get("detail") if isinstance(response.data, dict) else None
+        response.data = {"title": str(detail or error), "status": response.status_code}
+    return response

@@ -1,0 +1,96 @@
+"""Media types as DICOMweb clients ask for them (PS3.18 8.7): `Accept` headers, also those that bend the rules."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from dicom.errors import DicomError
+
+ANY: Final = "*/*"
+MULTIPART: Final = "multipart/related"
+
+
+class NotAcceptable(DicomError):
+    """Status 406; `str()` says what there is."""
+
+    http_status = 406
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRange:
+    """`parameters` without `q`, names in small letters; a type that is no type at all is asked for as it is."""
+
+    type: str
+    parameters: dict[str, str] = field(default_factory=dict)
+    quality: float = 1.0
+
+    @property
+    def part(self) -> str:
+        """The type of the parts of `multipart/related; type="..."`; dicomweb-client's default is `*/*`."""
+        return self.parameters.get("type", ANY).lower()
+
+    @property
+    def transfer_syntax(self) -> str:
+        """A UID, `*`, or empty."""
+        return self.parameters.get("transfer-syntax", "")
+
+    def covers(self, media_type: str) -> bool:
+        return covers(self.type, media_type)
+
+
+def covers(wanted: str, media_type: str) -> bool:
+    """`image/*` covers `image/jpeg`."""
+    major, _, minor = wanted.partition("/")
+    return wanted in (ANY, "*", media_type) or (minor == "*" and media_type.startswith(f"{major}/"))
+
+
+def accepted(headers: Iterable[str]) -> list[MediaRange]:
+    """The best first; of equal quality the more specific, then in the order they were named. None said: anything."""
+    ranges = [media for header in headers for media in _ranges(header)]
+    if not ranges:
+        return [MediaRange(ANY)]
+    wanted = [media for media in ranges if media.quality > 0]
+    return sorted(wanted, key=lambda media: (-media.quality, media.type.count("*"), -len(media.parameters)))
+
+
+def _ranges(header: str) -> Iterator[MediaRange]:
+    for part in split(header, ","):
+        name, *parameters = (piece.strip() for piece in split(part, ";"))
+        if not name:
+            continue
+        pairs = {key.strip().lower(): _unquoted(value) for key, _, value in (p.partition("=") for p in parameters)}
+        yield MediaRange(
+            name.lower(), {key: value for key, value in pairs.items() if key and key != "q"}, _quality(pairs)
+        )
+
+
+def _quality(pairs: dict[str, str]) -> float:
+    try:
+        return min(1.0, max(0.0, float(pairs.get("q", "1"))))
+    except ValueError:
+        return 1.0
+
+
+def _unquoted(text: str) -> str:
+    return text.strip().strip('"')
+
+
+def split(text: str, separator: str) -> list[str]:
+    """At separators outside of quotes."""
+    parts, quoted, start = [], False, 0
+    for at, character in enumerate(text):
+        if character == '"':
+            quoted = not quoted
+        elif character == separator and not quoted:
+            parts.append(text[start:at])
+            start = at + 1
+    return [*parts, text[start:]]
+
+
+def choose(ranges: Sequence[MediaRange], offers: Sequence[str]) -> str:
+    """The best of the offers, which are in our order of preference. Raises NotAcceptable."""
+    for media in ranges:
+        for offer in offers:
+            if media.covers(offer):
+                return offer
+    raise NotAcceptable(f"There is only {', '.join(offers)}")

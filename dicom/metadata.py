@@ -1,0 +1,114 @@
+"""Whole data sets in the DICOM JSON model, as `/metadata` has them (PS3.18 F.2): what is large is a Bulk Data URI.
+
+Made from the bytes as stored. What the instances of a series have in common is converted once.
+"""
+
+from typing import Final
+
+import orjson
+
+from dicom.dicomjson import BINARY, NUMBERS, from_bytes
+from dicom.elements import DATA_SET_TRAILING_PADDING, PIXEL_DATA
+from dicom.values import decode
+from dicom.walk import ELEMENT, ENCAPSULATED, ITEM_END, ITEM_START, SEQUENCE, SEQUENCE_END, Token, Walker
+
+INLINE: Final = 1024  # bytes of a binary value or of numbers
+_LONGEST: Final = 1 << 20  # of any other value
+_KEPT: Final = 20_000  # fragments
+_SPECIFIC_CHARACTER_SET: Final = 0x00080005
+_PIXEL_REPRESENTATION: Final = 0x00280103
+_PIXELS: Final = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})
+_LARGE: Final = {vr: INLINE for vr in (*BINARY, *NUMBERS, "AT")}
+_UNICODE: Final = b'"00080005":{"vr":"CS","Value":["ISO_IR 192"]}'
+# PS3.5 annex A.1: what implicit VR leaves open.
+_OPEN: Final = {"OB or OW": "OW", "US or OW": "OW", "US or SS or OW": "OW"}
+
+_Key = tuple[int, str, bytes, tuple[str, ...], bool]
+
+
+class Metadata:
+    """Converts one data set after the other; not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._fragments: dict[_Key, bytes] = {}
+
+    def encode(self, walker: Walker, bulk_data: str, *, default_character_set: str = "") -> bytes:
+        """`bulk_data` is the path that the address of a value follows, `.../bulkdata`. Raises InvalidDataSet."""
+        writing = _Writing(self._fragments, walker, bulk_data, default_character_set)
+        for token in walker.tokens():
+            writing.take(token)
+        if len(self._fragments) > _KEPT:
+            self._fragments.clear()
+        return writing.levels[0].json()
+
+
+class _Level:
+    """A data set or an item that is being written."""
+
+    __slots__ = ("character_sets", "items", "members", "tag")
+
+    def __init__(self, character_sets: tuple[str, ...]) -> None:
+        self.character_sets = character_sets
+        self.members: list[bytes] = []
+        self.tag = 0  # of the sequence that is open in it
+        self.items: list[bytes] = []  # of that sequence
+
+    def json(self) -> bytes:
+        return b"{%b}" % b",".join(self.members)
+
+
+class _Writing:
+    """One data set, token by token."""
+
+    __slots__ = ("_bulk_data", "_fragments", "_signed", "_walker", "levels")
+
+    def __init__(self, fragments: dict[_Key, bytes], walker: Walker, bulk_data: str, character_set: str) -> None:
+        self._fragments, self._walker, self._bulk_data = fragments, walker, bulk_data
+        self._signed = False
+        self.levels = [_Level((character_set,))]
+
+    def take(self, token: Token) -> None:
+        kind, tag, vr, offset, length, little = token
+        level = self.levels[-1]
+        if kind == ELEMENT:
+            self._element(level, tag, vr, offset, length, little)
+        elif kind == ENCAPSULATED:
+            level.members.append(self._reference(tag, vr))
+        elif kind == SEQUENCE:
+            level.tag, level.items = tag, []
+        elif kind == ITEM_START:
+            self.levels.append(_Level(level.character_sets))
+        elif kind == ITEM_END:
+            self.levels.pop()
+            self.levels[-1].items.append(level.json())
+        elif kind == SEQUENCE_END:
+            value = b',"Value":[%b]' % b",".join(level.items) if level.items else b""
+            level.members.append(b'"%08X":{"vr":"SQ"%b}' % (level.tag, value))
+
+    def _element(self, level: _Level, tag: int, vr: str, offset: int, length: int, little: bool) -> None:
+        if not tag & 0xFFFF or tag == DATA_SET_TRAILING_PADDING:
+            return
+        if " " in vr:
+            vr = _OPEN.get(vr) or ("SS" if self._signed else "US")
+        if tag in _PIXELS or length > _LARGE.get(vr, _LONGEST):
+            level.members.append(self._reference(tag, vr))
+            return
+        raw = self._walker.read(offset, length)
+        if tag == _SPECIFIC_CHARACTER_SET:
+            level.character_sets = tuple(decode(raw, (), "CS").split("\\"))
+            level.members.append(_UNICODE)
+            return
+        if tag == _PIXEL_REPRESENTATION:
+            self._signed = b"\1" in raw
+        key = (tag, vr, raw, level.character_sets, little)
+        found = self._fragments.get(key)
+        if found is None:
+            value = from_bytes(raw, vr, level.character_sets, little_endian=little)
+            found = self._fragments[key] = b'"%08X":%b' % (tag, orjson.dumps(value))
+        level.members.append(found)
+
+    def _reference(self, tag: int, vr: str) -> bytes:
+        """The way down: tag, number of the item, tag, ..."""
+        steps = "".join(f"{level.tag:08X}/{len(level.items)}/" for level in self.levels[:-1])
+        address = f"{self._bulk_data}/{steps}{tag:08X}"
+        return b'"%08X":{"vr":"%b","BulkDataURI":"%b"}' % (tag, vr.encode(), address.encode())
