@@ -1,5 +1,6 @@
 """Media types as DICOMweb clients ask for them (PS3.18 8.7): `Accept` headers, also those that bend the rules."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -8,12 +9,17 @@ from dicom.errors import DicomError
 
 ANY: Final = "*/*"
 MULTIPART: Final = "multipart/related"
+_RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
 
 
 class NotAcceptable(DicomError):
     """Status 406; `str()` says what there is."""
 
     http_status = 406
+
+
+class Unsatisfiable(Exception):
+    """Status 416."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +100,20 @@ def choose(ranges: Sequence[MediaRange], offers: Sequence[str]) -> str:
             if media.covers(offer):
                 return offer
     raise NotAcceptable(f"There is only {', '.join(offers)}")
+
+
+def byte_range(header: str, size: int) -> tuple[int, int] | None:
+    """First byte and end of the one range asked for (RFC 9110 14.1.2); None where the whole is to be sent.
+
+    Raises Unsatisfiable."""
+    match = _RANGE.fullmatch(header.strip())
+    if match is None or match[1] == match[2] == "":
+        return None  # several ranges, another unit: may be ignored
+    first, last = match[1], match[2]
+    start = int(first) if first else max(0, size - int(last))
+    stop = min(size, int(last) + 1) if first and last else size
+    if first and last and int(last) < int(first):
+        return None
+    if start >= stop:
+        raise Unsatisfiable
+    return start, stop

@@ -19,4 +19,5 @@ urlpatterns = [
     # PS3.18 10.4: Retrieve
     *(path(resource, qr.Retrieve.as_view()) for resource in (_STUDY, _SERIES, _INSTANCE)),
     *(path(f"{resource}/metadata", qr.Metadata.as_view()) for resource in (_STUDY, _SERIES, _INSTANCE)),
+    path(f"{_INSTANCE}/bulkdata/<path:way>", qr.BulkData.as_view()),
 ]

@@ -16,16 +16,18 @@ from apps.accounts.api import DicomWebView
 from apps.accounts.users import asking
 from apps.qr import wado
 from apps.qr.attributes import Level
+from apps.qr.bulk_data import BulkValue, parse_way
 from apps.qr.retrieve import Instances as Retrieved
 from apps.qr.retrieve import Stored, by_uids, instances, missing
 from apps.qr.search import Found, Search, answer, from_qido_params
 from apps.qr.wado import NothingToSend
-from dicom.media import MULTIPART, MediaRange, NotAcceptable, choose, covers
+from dicom.media import MULTIPART, MediaRange, NotAcceptable, Unsatisfiable, byte_range, choose, covers
 from dicom.sop_classes import Service
 
 JSON: Final = "application/dicom+json"
 DICOM: Final = "application/dicom"
 ZIP: Final = "application/zip"
+OCTETS: Final = "application/octet-stream"
 _JSON_OFFERS: Final = (JSON, "application/json")
 _PATHS: Final = (("StudyInstanceUID", "studies"), ("SeriesInstanceUID", "series"), ("SOPInstanceUID", "instances"))
 _KEYWORDS: Final = {"study": "StudyInstanceUID", "series": "SeriesInstanceUID", "instance": "SOPInstanceUID"}
@@ -96,6 +98,42 @@ class Metadata(Retrieve):
         found = self.found(request, uids)
         content = wado.metadata(found, lambda row: f"{_instance_path(row)}/bulkdata")
         return StreamingHttpResponse(content, content_type=media_type)
+
+
+class BulkData(Retrieve):
+    """PS3.18 10.4.1.1.5, one value; with Range, of which the standard says nothing."""
+
+    def get(self, request: Request, **uids: str) -> HttpResponseBase:
+        way = parse_way(uids.pop("way"))
+        single = _is_single(self.accepted(request))
+        (row,) = self.found(request, uids)
+        value = BulkValue(row, way)
+        if not single:
+            boundary = secrets.token_hex(16)
+            body = value.framed(wado.part_head(OCTETS, boundary), wado.last_boundary(boundary))
+            return StreamingHttpResponse(body, content_type=f'{MULTIPART}; type="{OCTETS}"; boundary={boundary}')
+        try:
+            part = byte_range(request.META.get("HTTP_RANGE", ""), value.size)
+        except Unsatisfiable:
+            value.close()
+            return HttpResponse(status=416, headers={"Content-Range": f"bytes */{value.size}"})
+        start, stop = part or (0, value.size)
+        response = StreamingHttpResponse(value.between(start, stop), content_type=OCTETS, status=206 if part else 200)
+        response["Accept-Ranges"] = "bytes"
+        response["Content-Length"] = str(stop - start)
+        if part:
+            response["Content-Range"] = f"bytes {start}-{stop - 1}/{value.size}"
+        return response
+
+
+def _is_single(ranges: list[MediaRange]) -> bool:
+    """Whether the value comes alone, not as the one part of a multipart. Raises NotAcceptable."""
+    for media in ranges:
+        if media.type == MULTIPART and covers(media.part, OCTETS):
+            return False
+        if media.covers(OCTETS):
+            return True
+    raise NotAcceptable(f'There is only {OCTETS}, and {MULTIPART}; type="{OCTETS}"')
 
 
 def _instance_path(row: Stored) -> str:

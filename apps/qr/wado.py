@@ -85,9 +85,17 @@ def _metadata(encoder: Metadata, row: Stored, bulk_data: str) -> bytes:
 def multipart(parts: Iterable[tuple[str, Iterator[bytes]]], boundary: str) -> Iterator[bytes]:
     """RFC 2387: each with its Content-Type."""
     for content_type, content in parts:
-        yield f"\r\n--{boundary}\r\nContent-Type: {content_type}\r\n\r\n".encode()
+        yield part_head(content_type, boundary)
         yield from content
-    yield f"\r\n--{boundary}--\r\n".encode()
+    yield last_boundary(boundary)
+
+
+def part_head(content_type: str, boundary: str) -> bytes:
+    return f"\r\n--{boundary}\r\nContent-Type: {content_type}\r\n\r\n".encode()
+
+
+def last_boundary(boundary: str) -> bytes:
+    return f"\r\n--{boundary}--\r\n".encode()
 
 
 class NothingToSend(DicomError):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dicom.media import ANY, NotAcceptable, accepted, choose
+from dicom.media import ANY, NotAcceptable, Unsatisfiable, accepted, byte_range, choose
 
 OFFERS = ("application/dicom+json", "application/json")
 
@@ -40,3 +40,31 @@ def test_the_first_offer_that_is_accepted_is_chosen() -> None:
     assert choose(accepted(["application/*;q=0.1, application/json"]), OFFERS) == OFFERS[1]
     with pytest.raises(NotAcceptable, match="application/json"):
         choose(accepted(["text/html"]), OFFERS)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("bytes=0-9", (0, 10)),
+        ("bytes=90-", (90, 100)),
+        ("bytes=90-1000", (90, 100)),
+        ("bytes=-10", (90, 100)),
+        ("bytes=-1000", (0, 100)),
+        ("", None),
+        ("bytes=-", None),
+        ("bytes=5-2", None),
+        ("bytes=0-1,5-6", None),
+        ("items=0-1", None),
+        ("bytes=x-y", None),
+    ],
+)
+def test_one_range_of_bytes_is_understood_and_anything_else_left_alone(
+    header: str, expected: tuple[int, int] | None
+) -> None:
+    assert byte_range(header, 100) == expected
+
+
+@pytest.mark.parametrize("header", ["bytes=100-", "bytes=100-200", "bytes=-0"])
+def test_a_range_beyond_the_end_cannot_be_satisfied(header: str) -> None:
+    with pytest.raises(Unsatisfiable):
+        byte_range(header, 100)

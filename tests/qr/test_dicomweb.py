@@ -272,6 +272,47 @@ def test_metadata_is_what_the_file_says(node: Node, client: DICOMwebClient) -> N
     assert json.dumps(client.retrieve_study_metadata("1.2.3.5")) == json.dumps([instance])
 
 
+INSTANCE = "/studies/1.2.3.5/series/1.2.3.5.1/instances/1.2.3.5.1.1"
+
+
+def test_the_client_gets_the_bulk_data_that_metadata_names(node: Node, client: DICOMwebClient) -> None:
+    for study in ("1.2.3.5", str(pydicom.dcmread(RLE).StudyInstanceUID)):
+        for instance in client.retrieve_study_metadata(study):
+            address = instance["7FE00010"]["BulkDataURI"]
+            (value,) = client.retrieve_bulkdata(f"http://{node.host}:{node.http_port}{address}")
+            path = CT if study == "1.2.3.5" else RLE
+            assert value == pydicom.dcmread(path).pixel_array.tobytes()
+
+
+def test_a_value_comes_whole_or_in_part(node: Node, session: requests.Session) -> None:
+    address = url(node, f"{INSTANCE}/bulkdata/7FE00010")
+    whole = session.get(address, headers={"Accept": "application/octet-stream"})
+    assert whole.content == pydicom.dcmread(CT).PixelData
+    assert whole.headers["Content-Length"] == str(len(whole.content))
+    part = session.get(address, headers={"Accept": "application/octet-stream", "Range": "bytes=1001-2002"})
+    assert (part.status_code, part.content) == (206, whole.content[1001:2003])
+    assert part.headers["Content-Range"] == f"bytes 1001-2002/{len(whole.content)}"
+    beyond = session.get(address, headers={"Accept": "application/octet-stream", "Range": "bytes=99999999-"})
+    assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{len(whole.content)}")
+
+
+def test_big_endian_values_come_in_little_endian_wherever_one_begins(node: Node, session: requests.Session) -> None:
+    study = pydicom.dcmread(RLE)
+    address = url(
+        node,
+        f"/studies/{study.StudyInstanceUID}/series/{study.SeriesInstanceUID}/instances/{OTHER}/bulkdata/7FE00010",
+    )
+    pixels = study.pixel_array.tobytes()
+    for start, stop in ((0, len(pixels)), (3, 4), (1, 10), (5, len(pixels) - 3)):
+        headers = {"Accept": "application/octet-stream", "Range": f"bytes={start}-{stop - 1}"}
+        assert session.get(address, headers=headers).content == pixels[start:stop]
+
+
+@pytest.mark.parametrize("way", ["7FE00099", "00080018/0/00080018", "PixelData", "x", "00081140/0"])
+def test_a_value_that_is_not_there_is_404(node: Node, session: requests.Session, way: str) -> None:
+    assert session.get(url(node, f"{INSTANCE}/bulkdata/{way}")).status_code == 404
+
+
 @pytest.mark.parametrize("path", ["", "/metadata"])
 def test_what_is_not_there_is_404_and_what_is_no_uid_400(node: Node, session: requests.Session, path: str) -> None:
     assert session.get(url(node, f"/studies/9.9.9{path}")).status_code == 404
