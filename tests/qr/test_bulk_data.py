@@ -26,7 +26,7 @@ def test_an_answer_that_nobody_reads_to_its_end_is_closed(
     client: Client, folders: None, monkeypatch: pytest.MonkeyPatch, accept: str
 ) -> None:
     closed: list[BulkValue] = []
-    monkeypatch.setattr(BulkValue, "close", closed.append)
+    monkeypatch.setattr(BulkValue, "close", lambda value: closed.append(value))
     made.receive(pixels=bytes(1 << 20))
     made.index()
     client.force_login(User.objects.create_superuser("admin"))
