@@ -23,3 +23,5 @@ class InvalidValue(DicomError):
 
 class CannotReencode(DicomError):
     """The object cannot be written in any transfer syntax the receiver takes."""
+
+    http_status = 406

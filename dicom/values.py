@@ -20,7 +20,7 @@ def decode(raw: bytes, character_sets: Sequence[str] = (), vr: str = "LO") -> st
     if "\0" in text:
         text = text.replace("\0", "")
     if vr in _TEXT_VRS:
-        return text.rstrip()
+        return text.rstrip(" ")
     if "\\" in text:
         return "\\".join(value.strip() for value in text.split("\\"))
     return text.strip()

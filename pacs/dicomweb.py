@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from apps.accounts.api import NoSuchResource
 from apps.qr import api as qr
 
 _STUDY = "studies/<str:study>"
@@ -20,4 +21,6 @@ urlpatterns = [
     *(path(resource, qr.Retrieve.as_view()) for resource in (_STUDY, _SERIES, _INSTANCE)),
     *(path(f"{resource}/metadata", qr.Metadata.as_view()) for resource in (_STUDY, _SERIES, _INSTANCE)),
     path(f"{_INSTANCE}/bulkdata/<path:way>", qr.BulkData.as_view()),
+    path("", NoSuchResource.as_view()),
+    path("<path:other>", NoSuchResource.as_view()),
 ]

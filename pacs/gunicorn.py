@@ -13,6 +13,7 @@ backlog = 512
 timeout = 60
 graceful_timeout = 8
 keepalive = 5
+limit_request_line = 8190  # viewers ask for long lists of UIDs; gunicorn takes no more
 control_socket_disable = True
 logconfig_dict = {
     **logs.configuration(),

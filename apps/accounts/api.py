@@ -4,9 +4,10 @@ from typing import Any, ClassVar
 
 from django.http import HttpRequest
 from rest_framework.authentication import SessionAuthentication
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.http import BasicAuthentication, Untouched
@@ -38,3 +39,13 @@ class DicomWebView(APIView):
         """`?accept=` replaces the header (PS3.18 8.3.3.1)."""
         asked = request.GET.getlist("accept")
         return accepted(asked or [request.META.get("HTTP_ACCEPT", "")])
+
+
+class NoSuchResource(APIView):
+    """Every other address: 404 as the others say it."""
+
+    authentication_classes = [BasicAuthentication, SessionAuthentication]
+    content_negotiation_class = Untouched
+
+    def get(self, request: Request, **_: str) -> Response:
+        raise NotFound("There is no such resource")

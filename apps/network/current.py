@@ -47,6 +47,8 @@ class CurrentRules:
         with borrowed():
             version = ConfigVersion.objects.values_list("version", flat=True).first() or 0
             if self._known and version == self.rules.version and not self._names.changed():
+                if not self._snapshot.exists():  # somebody has removed the spool
+                    self._keep(self.rules)
                 return False
             self._names.begin()
             rules = Rules.load(self._names)

@@ -20,7 +20,7 @@ from apps.qr.bulk_data import BulkValue, parse_way
 from apps.qr.retrieve import Instances as Retrieved
 from apps.qr.retrieve import Stored, by_uids, instances, missing
 from apps.qr.search import Found, Search, answer, from_qido_params
-from apps.qr.wado import NothingToSend
+from apps.qr.wado import File, NothingToSend
 from dicom.media import MULTIPART, MediaRange, NotAcceptable, Unsatisfiable, byte_range, choose, covers
 from dicom.sop_classes import Service
 
@@ -96,7 +96,7 @@ class Metadata(Retrieve):
     def get(self, request: Request, **uids: str) -> HttpResponseBase:
         media_type = choose(self.accepted(request), _JSON_OFFERS)
         found = self.found(request, uids)
-        content = wado.metadata(found, lambda row: f"{_instance_path(row)}/bulkdata")
+        content = wado.begun(wado.metadata(found, lambda row: f"{_instance_path(row)}/bulkdata"))
         return StreamingHttpResponse(content, content_type=media_type)
 
 
@@ -146,7 +146,7 @@ def _multipart(found: Retrieved, media: MediaRange) -> HttpResponseBase:
     boundary = secrets.token_hex(16)
     parts = (
         (f"{DICOM}; transfer-syntax={file.transfer_syntax_uid}", file.content)
-        for file in wado.files(found, media.transfer_syntax)
+        for file in wado.begun(wado.files(found, media.transfer_syntax))
     )
     content_type = f'{MULTIPART}; type="{DICOM}"; boundary={boundary}'
     status = 206 if partial else 200
@@ -163,7 +163,7 @@ def _zip(found: Retrieved, media: MediaRange, uids: Mapping[str, str]) -> HttpRe
     """As stored, unless a transfer syntax is asked for."""
     asked = media.transfer_syntax or wado.AS_STORED
     _check(found, asked)
-    response = StreamingHttpResponse(_zipped(found, asked), content_type=ZIP)
+    response = StreamingHttpResponse(_zipped(wado.begun(wado.files(found, asked))), content_type=ZIP)
     response["Content-Disposition"] = f'attachment; filename="{list(uids.values())[-1]}.zip"'
     return response
 
@@ -186,10 +186,10 @@ class _Pipe(io.RawIOBase):
         return b"".join(parts)
 
 
-def _zipped(found: Retrieved, asked: str) -> Iterator[bytes]:
+def _zipped(files: Iterator[File]) -> Iterator[bytes]:
     pipe = _Pipe()
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:
-        for file in wado.files(found, asked):
+        for file in files:
             info = zipfile.ZipInfo(f"{file.sop_instance_uid}.dcm")
             with archive.open(info, "w", force_zip64=True) as entry:
                 for piece in file.content:

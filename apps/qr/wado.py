@@ -1,11 +1,14 @@
 """What WADO-RS sends (PS3.18 10.4): instances in the transfer syntax asked for, or their metadata; piece by piece."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from itertools import chain
+from typing import Final, TypeVar
 
 from apps.qr.retrieve import Instances, Stored
 from apps.storage import archive
+from apps.storage.archive import Gone
 from apps.storage.encoded import can_encode, encoded, pieces
 from dicom import part10
 from dicom.errors import DicomError
@@ -13,6 +16,10 @@ from dicom.metadata import Metadata
 from dicom.sop_classes import EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from dicom.walk import Walker, window_of
 from dicom.windows import FileWindow
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 AS_STORED: Final = "*"
 # PS3.18 8.7.3.5.2: never on the web.
@@ -42,11 +49,40 @@ def goes_in(stored: str, asked: str) -> str:
 
 
 def files(found: Instances, asked: str) -> Iterator[File]:
-    """Those that can be sent so, in their order. The content of each is read before the next is asked for."""
+    """Those that can be sent so, in their order; what cannot be read is left out, and logged. The content of each is
+    read before the next is asked for. Raises Gone or CannotReencode when that is all."""
+    failed: DicomError | None = None
+    sent = False
     for row in found:
-        to_syntax = goes_in(row.transfer_syntax_uid, asked)
-        if to_syntax:
-            yield File(row.sop_instance_uid, to_syntax, _file(row, to_syntax))
+        for to_syntax in _ways(row.transfer_syntax_uid, asked):
+            try:
+                content = begun(_file(row, to_syntax))
+            except DicomError as error:
+                failed = error
+            except OSError as error:
+                failed = Gone("The file of this instance cannot be read")
+                failed.__cause__ = error
+            else:
+                sent = True
+                yield File(row.sop_instance_uid, to_syntax, content)
+                break
+            log.error("%s cannot be sent in %s: %s", row.sop_instance_uid, to_syntax, failed)
+    if failed and not sent:
+        raise failed
+
+
+def _ways(stored: str, asked: str) -> Iterator[str]:
+    """Transfer syntaxes, the best first: by default what cannot be decoded goes as it is (PS3.18 8.7.3.5.1)."""
+    to_syntax = goes_in(stored, asked)
+    if to_syntax:
+        yield to_syntax
+    if not asked and to_syntax != stored and stored not in _NOT_ON_THE_WEB:
+        yield stored
+
+
+def begun(content: Iterator[T]) -> Iterator[T]:
+    """With its first piece read: what fails does so now."""
+    return chain([next(content)], content)
 
 
 def _file(row: Stored, to_syntax: str) -> Iterator[bytes]:
@@ -65,13 +101,21 @@ def _file(row: Stored, to_syntax: str) -> Iterator[bytes]:
 
 
 def metadata(found: Instances, bulk_data: Callable[[Stored], str]) -> Iterator[bytes]:
-    """A JSON array, an instance at a time; `bulk_data` is the path below which an instance's values are found."""
+    """A JSON array, an instance at a time; `bulk_data` is the path below which an instance's values are found. What
+    cannot be read is left out, and logged. Raises Gone before the first piece when that is all."""
     encoder = Metadata()
     separator = b"["
     for row in found:
-        yield separator + _metadata(encoder, row, bulk_data(row))
+        try:
+            piece = _metadata(encoder, row, bulk_data(row))
+        except (DicomError, OSError) as error:
+            log.error("%s has no metadata: %s", row.sop_instance_uid, error)
+            continue
+        yield separator + piece
         separator = b","
-    yield b"]" if separator == b"," else b"[]"
+    if separator == b"[":
+        raise Gone("The files are gone")
+    yield b"]"
 
 
 def _metadata(encoder: Metadata, row: Stored, bulk_data: str) -> bytes:

@@ -42,6 +42,8 @@ RESTORABLE = timedelta(days=1)  # so long a deleted or discarded file is kept
 class Gone(DicomError):
     """No file: deleted and purged, or lost."""
 
+    http_status = 410
+
 
 class Stored(Protocol):
     """Columns of an `Instance` (or of a file kept elsewhere) by which its bytes are found."""

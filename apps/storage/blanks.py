@@ -44,7 +44,7 @@ class Blanks:
         self._tmp = tmp
         self._lock = threading.Lock()
         self._process = 0
-        self._folder = -1
+        self._path, self._folder, self._identity = "", -1, (0, 0)
         self._numbers = itertools.count()
         self._made: deque[int] = deque()
         self._next = _FEWEST
@@ -52,14 +52,25 @@ class Blanks:
     def take(self) -> Blank:
         """Open for reading and writing. Raises OSError: FileNotFoundError when the directory is no more."""
         with self._lock:
-            if self._process != os.getpid():  # the first time; and after a fork, for the lock is the parent's
-                self._made.clear()
-                self._folder = _own_folder(self._tmp)
-                self._process = os.getpid()
+            # The first time; after a fork, for the lock is the parent's; and when somebody has moved it away.
+            if self._process != os.getpid() or not self._is_in_place():
+                self._begin()
             if not self._made:
                 self._make()
             number = self._made.popleft()
             return Blank(number, self._folder, os.open(str(number), os.O_RDWR, dir_fd=self._folder))
+
+    def _begin(self) -> None:
+        self._made.clear()
+        self._path, self._folder = _own_folder(self._tmp)
+        self._identity = _identity(os.fstat(self._folder))
+        self._process = os.getpid()
+
+    def _is_in_place(self) -> bool:
+        try:
+            return _identity(os.stat(self._path)) == self._identity
+        except FileNotFoundError:
+            return False
 
     def forget(self) -> None:
         """The next take begins with a new directory."""
@@ -84,8 +95,12 @@ class Blanks:
                 os.unlink(str(number), dir_fd=self._folder)
 
 
-def _own_folder(tmp: Path) -> int:
-    """A new directory whose name is durable, and locked."""
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _own_folder(tmp: Path) -> tuple[str, int]:
+    """A new directory whose name is durable, and locked; its path and a descriptor."""
     while True:
         path = tmp / f"{os.getpid()}-{secrets.token_hex(4)}"
         path.mkdir(mode=0o700)
@@ -93,7 +108,7 @@ def _own_folder(tmp: Path) -> int:
         fcntl.flock(folder, fcntl.LOCK_EX)
         if os.fstat(folder).st_nlink:  # else it was taken for abandoned before it was locked
             sync(tmp)
-            return folder
+            return str(path), folder
         os.close(folder)
 
 

@@ -112,6 +112,8 @@ class Spool:
     def take_over(self) -> int:
         """Of processes that are no more: how many files were found whole and now wait in `ready/`; the rest goes."""
         found = 0
+        if not self.tmp.is_dir():  # somebody has removed it
+            self.make()
         for path in filter(is_writers, self.tmp.iterdir()):
             with suppress(FileNotFoundError), abandoned(path) as folder:  # another may be quicker
                 if folder is None:

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.live
 
 CT = Path(str(get_testdata_file("CT_small.dcm")))
 RLE = Path(str(get_testdata_file("MR_small_RLE.dcm")))
+BROKEN = Path(str(get_testdata_file("JPEG-lossy.dcm")))  # no codec of ours reads it
 BIG_ENDIAN = Path(str(get_testdata_file("MR_small_bigendian.dcm")))
 EXPLICIT = "1.2.840.10008.1.2.1"
 OTHER = "1.2.3.99"
@@ -41,6 +42,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         dataset.StudyDate = f"202401{number + 1:02}"
         dataset.save_as(files / f"{number}.dcm")
     (files / "rle.dcm").write_bytes(RLE.read_bytes())
+    (files / "broken.dcm").write_bytes(BROKEN.read_bytes())
     other = pydicom.dcmread(BIG_ENDIAN)
     other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = OTHER
     other.save_as(files / "big endian.dcm")
@@ -89,7 +91,7 @@ def test_the_client_finds_studies_series_and_instances(client: DICOMwebClient) -
     assert series["0020000E"]["Value"] == ["1.2.3.3.1"]
     (instance,) = client.search_for_instances("1.2.3.3", "1.2.3.3.1")
     assert instance["00280010"]["Value"] == [128]
-    assert len(client.search_for_instances()) == 14
+    assert len(client.search_for_instances()) == 15
 
 
 @pytest.mark.parametrize(
@@ -123,9 +125,9 @@ def test_pages_follow_each_other_and_say_that_there_is_more(node: Node, session:
     whole = uids(session.get(url(node, "/studies")).json())
     pages = [session.get(url(node, "/studies", limit=5, offset=offset)) for offset in (0, 5, 10)]
     assert [uid for page in pages for uid in uids(page.json())] == whole
-    assert len(whole) == 13
+    assert len(whole) == 14
     assert ["additional results" in page.headers.get("Warning", "") for page in pages] == [True, True, False]
-    assert {page.headers["X-Total-Count"] for page in pages} == {"13"}
+    assert {page.headers["X-Total-Count"] for page in pages} == {"14"}
     assert session.get(url(node, "/studies", offset=10**12)).json() == []
 
 
@@ -133,7 +135,7 @@ def test_pages_follow_each_other_and_say_that_there_is_more(node: Node, session:
 def test_what_is_not_supported_is_left_out_and_named(node: Node, session: requests.Session, name: str) -> None:
     value = "true" if name == "fuzzymatching" else "x"
     answer = session.get(url(node, "/studies", **{name: value}))
-    assert (answer.status_code, len(answer.json())) == (200, 13)
+    assert (answer.status_code, len(answer.json())) == (200, 14)
     assert answer.headers["Warning"].startswith("299 ")
     assert name in answer.headers["Warning"]
 
@@ -311,6 +313,41 @@ def test_big_endian_values_come_in_little_endian_wherever_one_begins(node: Node,
 @pytest.mark.parametrize("way", ["7FE00099", "00080018/0/00080018", "PixelData", "x", "00081140/0"])
 def test_a_value_that_is_not_there_is_404(node: Node, session: requests.Session, way: str) -> None:
     assert session.get(url(node, f"{INSTANCE}/bulkdata/{way}")).status_code == 404
+
+
+def test_a_file_that_is_lost_costs_its_own_instance_only(node: Node, session: requests.Session) -> None:
+    study = str(pydicom.dcmread(RLE).StudyInstanceUID)
+    (place,) = node.sql("SELECT path FROM storage_instance WHERE sop_instance_uid = %s", [OTHER])[0]
+    kept = node.data / "kept"
+    (node.data / "archive" / place).rename(kept)
+    try:
+        left = session.get(url(node, f"/studies/{study}"))
+        assert (left.status_code, len(parts(left))) == (200, 1)
+        assert len(session.get(url(node, f"/studies/{study}/metadata")).json()) == 1
+        series = pydicom.dcmread(RLE).SeriesInstanceUID
+        for path, accept in (("", "application/dicom"), ("", "application/zip"), ("/metadata", "*/*"), ("", "*/*")):
+            address = url(node, f"/studies/{study}/series/{series}/instances/{OTHER}{path}")
+            answer = session.get(address, headers={"Accept": accept})
+            assert answer.status_code == 410
+            assert answer.headers["Content-Type"] == "application/problem+json"
+    finally:
+        kept.rename(node.data / "archive" / place)
+
+
+def test_an_image_that_cannot_be_decoded_comes_as_it_is(node: Node, session: requests.Session) -> None:
+    study = pydicom.dcmread(BROKEN).StudyInstanceUID
+    answer = session.get(url(node, f"/studies/{study}"))
+    ((content_type, body),) = parts(answer)
+    assert content_type.endswith("transfer-syntax=1.2.840.10008.1.2.4.51")
+    assert body.endswith(stored(BROKEN))
+    asked = f'multipart/related; type="application/dicom"; transfer-syntax={EXPLICIT}'
+    assert session.get(url(node, f"/studies/{study}"), headers={"Accept": asked}).status_code == 406
+
+
+@pytest.mark.parametrize("path", ["/", "/studies/", "/nothing/1.2.3", "/studies/1.2.3.1/nothing"])
+def test_an_address_that_is_none_is_404_as_the_others_say_it(node: Node, session: requests.Session, path: str) -> None:
+    answer = session.get(url(node, path))
+    assert (answer.status_code, answer.json()["status"]) == (404, 404)
 
 
 @pytest.mark.parametrize("path", ["", "/metadata"])

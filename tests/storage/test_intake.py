@@ -311,6 +311,23 @@ def test_directories_removed_under_a_running_server_are_made_again(gone: str) ->
     assert spool().waiting() == [*kept, second.name]
 
 
+def test_a_tmp_directory_that_was_moved_away_is_written_to_no_more() -> None:
+    receive(sop="1.1")
+    spool().tmp.rename(spool().root / "old")
+    receive(sop="1.2")
+    assert spool().tmp.is_dir()
+    before = len(list((spool().root / "old").glob("*/*")))
+    receive(sop="1.3")
+    assert len(list((spool().root / "old").glob("*/*"))) == before
+    assert len(spool().waiting()) == 3
+
+
+def test_an_idle_spool_gets_its_tmp_directory_back() -> None:
+    shutil.rmtree(spool().tmp)
+    assert spool().take_over() == 0
+    assert spool().tmp.is_dir()
+
+
 def test_a_ready_directory_that_was_exchanged_is_the_one_that_is_used() -> None:
     receive(sop="1.1")
     spool().ready.rename(spool().root / "old")
