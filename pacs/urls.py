@@ -4,9 +4,11 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from apps.accounts import sign_ins
 from pacs import health
 
 admin.autodiscover()
+sign_ins.connect()
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),

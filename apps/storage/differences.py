@@ -7,12 +7,11 @@ from blake3 import blake3
 
 from apps.storage.compare import data_set_of, feed, says_nothing
 from apps.storage.received import Received
+from dicom.dicomjson import BINARY, NUMBERS
 from dicom.dictionary import keyword
 from dicom.values import decode
 from dicom.walk import ELEMENT, ENCAPSULATED, ITEM_START, SEQUENCE, Token, Walker
 
-_CODES = {"FD": "d", "FL": "f", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
-_BINARY = frozenset({"AT", "OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 _SHOWN = 160  # bytes of a value
 
 
@@ -77,11 +76,11 @@ def _elements(received: Received) -> dict[int, _Element]:
 def _text(walker: Walker, token: Token, character_sets: tuple[str, ...]) -> str:
     """The beginning of a value as people read it; of binary ones the length."""
     kind, _, vr, offset, length, little = token
-    if kind == ENCAPSULATED or vr in _BINARY:
+    if kind == ENCAPSULATED or vr in BINARY or vr == "AT":
         return f"{length} bytes"
     raw = walker.read(offset, min(length, _SHOWN))
-    if vr in _CODES:
-        number = Struct(f"{'<' if little else '>'}{_CODES[vr]}")
+    if vr in NUMBERS:
+        number = Struct(f"{'<' if little else '>'}{NUMBERS[vr]}")
         shown = "\\".join(str(value) for (value,) in number.iter_unpack(raw[: len(raw) - len(raw) % number.size]))
     else:
         shown = decode(raw, character_sets, vr)

@@ -210,9 +210,17 @@ def test_an_indexer_whose_spool_was_replaced_ends_so_that_it_starts_anew() -> No
 
 def test_a_running_indexer_looks_for_what_dead_processes_left(monkeypatch: pytest.MonkeyPatch) -> None:
     stopping = threading.Event()
-    monkeypatch.setattr(Spool, "take_over", lambda spool: stopping.set())
+    looked: list[Spool] = []
+
+    def look(here: Spool) -> int:
+        looked.append(here)
+        stopping.set()
+        return 0
+
+    monkeypatch.setattr(Spool, "take_over", look)
     with Indexer(spool()) as running:
         running.run(stopping)
+    assert looked == [spool()]
 
 
 def test_one_spool_has_one_indexer() -> None:

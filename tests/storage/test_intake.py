@@ -144,7 +144,7 @@ def test_objects_without_patient_and_directories_are_refused_cleanly(sop_class: 
 
 
 def test_a_private_sop_class_is_taken() -> None:
-    receive(sop_class="1.2.3.4.5")
+    assert receive(sop_class="1.2.3.4.5").sop_class_uid == "1.2.3.4.5"
 
 
 def test_a_data_set_cut_short_is_c000() -> None:
@@ -225,6 +225,7 @@ def test_a_reservation_that_was_not_used_is_given_back(tmp_path: Path) -> None:
         reservation = Reservation(space)
         reservation.use(10)
         reservation.close()
+    assert space._reserved == 0
 
 
 def test_a_large_receive_reserves_little_more_than_it_has_written(tmp_path: Path) -> None:
