@@ -9,6 +9,11 @@ from dicom.errors import DicomError
 
 ANY: Final = "*/*"
 MULTIPART: Final = "multipart/related"
+JSON: Final = "application/dicom+json"
+DICOM: Final = "application/dicom"
+ZIP: Final = "application/zip"
+OCTETS: Final = "application/octet-stream"
+JSON_OFFERS: Final = (JSON, "application/json")
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
 
 

@@ -1,26 +1,46 @@
-"""TABLE 2: DICOMweb resource -> view (PS3.18 10)."""
+"""TABLE 2: DICOMweb resource -> view by method (PS3.18 10)."""
 
-from django.urls import path
+from collections.abc import Callable
 
-from apps.accounts.api import NoSuchResource
-from apps.qr import api as qr
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path
+from django.views.decorators.csrf import csrf_exempt
+
+from apps.accounts.api import DicomWebView, NoSuchResource
+from apps.qr.api.bulk_data import BulkData
+from apps.qr.api.retrieve import Metadata, Retrieve
+from apps.qr.api.search import Instances, Series, Studies
 
 _STUDY = "studies/<str:study>"
 _SERIES = f"{_STUDY}/series/<str:series>"
 _INSTANCE = f"{_SERIES}/instances/<str:instance>"
 
+
+def resource(address: str, **views: type[DicomWebView]) -> URLPattern:
+    """An address that rooms share: the method (`get`, `post`, `delete`) names the view; what has none is left to that
+    of `get`, which says so."""
+    by_method: dict[str, Callable[..., HttpResponseBase]] = {name: view.as_view() for name, view in views.items()}
+
+    @csrf_exempt  # the views of the REST framework ask for it where a session signs the request
+    def view(request: HttpRequest, **uids: str) -> HttpResponseBase:
+        return by_method.get((request.method or "").lower(), by_method["get"])(request, **uids)
+
+    return path(address, view)
+
+
 urlpatterns = [
     # PS3.18 10.6: Search
-    path("studies", qr.Studies.as_view()),
-    path("series", qr.Series.as_view()),
-    path("instances", qr.Instances.as_view()),
-    path(f"{_STUDY}/series", qr.Series.as_view()),
-    path(f"{_STUDY}/instances", qr.Instances.as_view()),
-    path(f"{_SERIES}/instances", qr.Instances.as_view()),
+    resource("studies", get=Studies),
+    resource("series", get=Series),
+    resource("instances", get=Instances),
+    resource(f"{_STUDY}/series", get=Series),
+    resource(f"{_STUDY}/instances", get=Instances),
+    resource(f"{_SERIES}/instances", get=Instances),
     # PS3.18 10.4: Retrieve
-    *(path(resource, qr.Retrieve.as_view()) for resource in (_STUDY, _SERIES, _INSTANCE)),
-    *(path(f"{resource}/metadata", qr.Metadata.as_view()) for resource in (_STUDY, _SERIES, _INSTANCE)),
-    path(f"{_INSTANCE}/bulkdata/<path:way>", qr.BulkData.as_view()),
+    *(resource(address, get=Retrieve) for address in (_STUDY, _SERIES, _INSTANCE)),
+    *(resource(f"{address}/metadata", get=Metadata) for address in (_STUDY, _SERIES, _INSTANCE)),
+    resource(f"{_INSTANCE}/bulkdata/<path:way>", get=BulkData),
     path("", NoSuchResource.as_view()),
     path("<path:other>", NoSuchResource.as_view()),
 ]

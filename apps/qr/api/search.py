@@ -1,0 +1,65 @@
+"""QIDO-RS (PS3.18 10.6)."""
+
+from typing import ClassVar
+
+import orjson
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from apps.accounts.api import DicomWebView
+from apps.accounts.users import asking
+from apps.qr.api.addresses import address, unique_keys
+from apps.qr.attributes import Level
+from apps.qr.search import Found, Search, answer, from_qido_params
+from dicom.media import JSON_OFFERS, choose
+from dicom.sop_classes import Service
+
+
+class SearchView(DicomWebView):
+    """One for each level; the URL may name the study and the series to look in."""
+
+    level: ClassVar[Level]
+    service = Service.FIND
+
+    def get(self, request: Request, **uids: str) -> HttpResponse:
+        media_type = choose(self.accepted(request), JSON_OFFERS)
+        within = unique_keys(uids)
+        params = {name: request.GET.getlist(name) for name in request.GET}
+        search = from_qido_params(params, level=self.level, within=within)
+        found = answer(search, asking(request), retrieve_url=address)
+        response = HttpResponse(orjson.dumps(found.answers), content_type=media_type)
+        response["X-Total-Count"] = str(found.total)
+        if warnings := _warnings(search, found):
+            response["Warning"] = ", ".join(warnings)
+        return response
+
+
+class Studies(SearchView):
+    level = Level.STUDY
+
+
+class Series(SearchView):
+    level = Level.SERIES
+
+
+class Instances(SearchView):
+    level = Level.IMAGE
+
+
+def _warnings(search: Search, found: Found) -> list[str]:
+    """PS3.18 8.3.4.5: numbers and the words that go with them."""
+    warnings = []
+    if found.more:
+        warnings.append('299 PACS "There are additional results that can be requested"')
+    if "fuzzymatching" in search.ignored:
+        text = "The fuzzymatching parameter is not supported. Only literal matching has been performed."
+        warnings.append(f'299 PACS "{text}"')
+    others = [_quotable(name) for name in search.ignored if name != "fuzzymatching"]
+    if others:
+        warnings.append(f'299 PACS "These parameters are not supported and were ignored: {" ".join(others)}"')
+    return warnings
+
+
+def _quotable(name: str) -> str:
+    """A parameter's name in a header: nothing that ends the text or the line."""
+    return "".join(c if c.isalnum() or c in "._=-" else "?" for c in name[:64].encode("ascii", "replace").decode())
