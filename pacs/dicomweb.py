@@ -1,11 +1,10 @@
 """TABLE 2: DICOMweb resource -> view by method (PS3.18 10)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
-from django.views.decorators.csrf import csrf_exempt
 
 from apps.accounts.api import DicomWebView, NoSuchResource
 from apps.qr.api.bulk_data import BulkData
@@ -17,16 +16,22 @@ _SERIES = f"{_STUDY}/series/<str:series>"
 _INSTANCE = f"{_SERIES}/instances/<str:instance>"
 
 
+class ByMethod:
+    """A view that asks the view of the request's method; what has none is left to that of GET, which says so."""
+
+    csrf_exempt = True  # the views of the REST framework ask for it where a session signs the request
+
+    def __init__(self, views: Mapping[str, type[DicomWebView]]) -> None:
+        self.methods = frozenset(views)
+        self._views: dict[str, Callable[..., HttpResponseBase]] = {name: view.as_view() for name, view in views.items()}
+
+    def __call__(self, request: HttpRequest, **uids: str) -> HttpResponseBase:
+        return self._views.get((request.method or "").lower(), self._views["get"])(request, **uids)
+
+
 def resource(address: str, **views: type[DicomWebView]) -> URLPattern:
-    """An address that rooms share: the method (`get`, `post`, `delete`) names the view; what has none is left to that
-    of `get`, which says so."""
-    by_method: dict[str, Callable[..., HttpResponseBase]] = {name: view.as_view() for name, view in views.items()}
-
-    @csrf_exempt  # the views of the REST framework ask for it where a session signs the request
-    def view(request: HttpRequest, **uids: str) -> HttpResponseBase:
-        return by_method.get((request.method or "").lower(), by_method["get"])(request, **uids)
-
-    return path(address, view)
+    """An address that rooms share: the method (`get`, `post`, `delete`) names the view."""
+    return path(address, ByMethod(views))
 
 
 urlpatterns = [
