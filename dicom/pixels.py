@@ -10,10 +10,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from dicom.elements import NATIVE
 from dicom.errors import CannotReencode
@@ -49,6 +49,11 @@ def decompress(
     free helper counts against `timeout` (seconds). Raises CannotReencode, and leaves no `output` then.
     """
     _pool.decompress(source, dataset_offset, from_syntax, to_syntax, output, size=size, timeout=timeout)
+
+
+def run(job: str, source: int, output: int, arguments: Mapping[str, Any], *, timeout: float = 60.0) -> dict[str, Any]:
+    """See `HelperPool.run`."""
+    return _pool.run(job, source, output, arguments, timeout=timeout)
 
 
 class HelperPool:
@@ -94,20 +99,30 @@ class HelperPool:
         """See `decompress` of the module."""
         if not can_decompress(from_syntax, to_syntax):
             raise CannotReencode("there is no codec for this transfer syntax")
-        deadline = time.monotonic() + timeout
         with _opened(source) as source_file, _created(output) as output_file:
-            request: dict[str, str | int | float] = {
+            arguments = {
                 "dataset_offset": dataset_offset,
                 "size": os.fstat(source_file).st_size - dataset_offset if size is None else size,
                 "from_syntax": from_syntax,
                 "to_syntax": to_syntax,
             }
-            with self._permit(deadline), self._slot(deadline), self._helper() as helper:
-                # The helper's own alarm is a little later than ours: it is for a helper without a client.
-                request["seconds"] = max(deadline - time.monotonic(), 0.001) + 1
-                comment = helper.run(request, (source_file, output_file), deadline)
-            if comment:
-                raise CannotReencode(comment)
+            self.run("decompress", source_file, output_file, arguments, timeout=timeout)
+
+    def run(
+        self, job: str, source: int, output: int, arguments: Mapping[str, Any], *, timeout: float = 60.0
+    ) -> dict[str, Any]:
+        """A job of the table in `dicom.pixels_worker`, between two open files: what it answers. Arguments and answer
+        are of what JSON has. Raises CannotReencode, with anything in `output` then."""
+        deadline = time.monotonic() + timeout
+        with self._permit(deadline), self._slot(deadline), self._helper() as helper:
+            # The helper's own alarm is a little later than ours: it is for a helper without a client.
+            seconds = max(deadline - time.monotonic(), 0.001) + 1
+            request = {"job": job, "seconds": seconds, "arguments": arguments}
+            said = helper.run(request, (source, output), deadline)
+        if said["comment"]:
+            raise CannotReencode(said["comment"])
+        answer: dict[str, Any] = said["answer"]
+        return answer
 
     def close(self) -> None:
         """Ends all helpers that are idle."""

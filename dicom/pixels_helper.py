@@ -6,17 +6,17 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from dicom.errors import CannotReencode
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
 _ENDINGS: Final = {
-    signal.SIGALRM: "decompressing the image took too long",
-    signal.SIGXCPU: "decompressing the image took too much processor time",
+    signal.SIGALRM: "decoding the image took too long",
+    signal.SIGXCPU: "decoding the image took too much processor time",
     signal.SIGKILL: "the decoder was killed",
 }
 
@@ -51,12 +51,16 @@ class Helper:
                 raise
         return cls(process, ours)
 
-    def run(self, request: dict[str, str | int | float], files: Sequence[int], deadline: float) -> str:
-        """What the helper says of the job: "" when it is done. Raises CannotReencode when it says nothing any more."""
+    def run(self, request: Mapping[str, Any], files: Sequence[int], deadline: float) -> dict[str, Any]:
+        """What the helper says of the job: `comment` is empty when it is done, `answer` is the job's own.
+
+        Raises CannotReencode when it says nothing any more."""
         self.jobs += 1
-        answer = b""
+        line, answer = json.dumps(request).encode() + b"\n", b""
         try:
-            socket.send_fds(self.channel, [json.dumps(request).encode() + b"\n"], list(files))
+            self.channel.settimeout(max(deadline - time.monotonic(), 0.001))
+            sent = socket.send_fds(self.channel, [line], list(files))
+            self.channel.sendall(line[sent:])
             while not answer.endswith(b"\n"):
                 self.channel.settimeout(max(deadline - time.monotonic(), 0.001))
                 data = self.channel.recv(1 << 16)
@@ -64,12 +68,13 @@ class Helper:
                     break
                 answer += data
         except TimeoutError:
-            raise CannotReencode("decompressing the image took too long") from None
+            raise CannotReencode("decoding the image took too long") from None
         except ConnectionError:
             answer = b""
         if not answer.endswith(b"\n"):
             raise CannotReencode(self._ending())
-        return str(json.loads(answer)["comment"])
+        said: dict[str, Any] = json.loads(answer)
+        return said
 
     def _ending(self) -> str:
         try:

@@ -301,7 +301,8 @@ def misbehave(source, output, **_):
         ctypes.PyDLL(None).sleep(1000)
     os.write(output, str(os.getpid()).encode())
 
-pixels_worker.decompress = misbehave
+pixels_worker.JOBS["decompress"] = misbehave
+pixels_worker.JOBS["echo"] = lambda source, output, **arguments: arguments
 pixels_worker.main(sys.argv[1:])
 """
 
@@ -342,6 +343,16 @@ def test_a_codec_that_fails_in_any_way_costs_one_call(
         run(pool, order, tmp_path, timeout=3 if comment == "too long" else 60)
     assert not (tmp_path / "output").exists()
     assert run(pool, b"fine", tmp_path).isdigit()
+
+
+def test_a_job_has_arguments_and_an_answer_of_its_own_however_long(
+    misbehaving: Callable[..., HelperPool], tmp_path: Path
+) -> None:
+    pool, numbers = misbehaving(), list(range(500_000))
+    with (tmp_path / "source").open("wb+") as source, (tmp_path / "output").open("wb") as output:
+        assert pool.run("echo", source.fileno(), output.fileno(), {"numbers": numbers}) == {"numbers": numbers}
+        with pytest.raises(CannotReencode, match="KeyError"):
+            pool.run("none such", source.fileno(), output.fileno(), {})
 
 
 def test_a_helper_does_its_share_and_makes_room_for_a_fresh_one(
