@@ -46,6 +46,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "apps.audit",
     "apps.accounts",
     "apps.jobs",
@@ -143,6 +145,21 @@ DICOMWEB = "/dicomweb"  # where `pacs.urls` has it: what answers point to
 REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "apps.accounts.http.problem",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "PACS",
+    "DESCRIPTION": "DICOMweb (PS3.18) and REST of this archive.",
+    "VERSION": VERSION,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [
+        "apps.accounts.http.BasicAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SWAGGER_UI_DIST": "SIDECAR",  # nothing from other origins
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "POSTPROCESSING_HOOKS": ["pacs.description.add_dicomweb"],
 }
 
 CELERY_APP = "pacs.celery.app"

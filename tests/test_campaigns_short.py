@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from apps.storage import index, intake
-from tests.campaigns import fsync_order, load, memory, verify
+from tests.campaigns import fsync_order, load, memory, openapi, verify
 from tests.campaigns.kill import Campaign, node_on, postgresql_stopped, sqlite_locked
 from tests.node import Node
 from tests.peers import peer
@@ -92,3 +92,12 @@ def test_an_instance_of_256_megabytes_costs_an_association_no_more_memory_than_a
     node.start()
     for growth in memory.trial(node, tmp_path, 256 << 20):
         assert growth.size <= 64 << 20, growth
+
+
+def test_no_request_that_the_description_allows_or_forbids_ends_in_a_5xx(node: Node) -> None:
+    node.start("standalone")
+    node.manage("import", *openapi.files())
+    outcome = openapi.run(f"http://{node.host}:{node.http_port}", ("admin", node.admin_password), examples=20)
+    assert not outcome.failures
+    found = {name for name in outcome.statuses if name.endswith(" 200")}
+    assert len(found) >= 10  # it reaches what we hold, not 404 alone

@@ -46,6 +46,7 @@ class NoSuchResource(APIView):
 
     authentication_classes = [BasicAuthentication, SessionAuthentication]
     content_negotiation_class = Untouched
+    schema = None  # not in the description of the interface
 
     def get(self, request: Request, **_: str) -> Response:
         raise NotFound("There is no such resource")

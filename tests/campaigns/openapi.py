@@ -1,0 +1,174 @@
+"""Requests made from the description of the interface, well formed and not, against a running node: none ends in a 5xx.
+
+`python -m tests.campaigns.openapi --examples 1000`: so many for each operation.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
+from hypothesis import strategies as st
+from pydicom.data import get_testdata_file
+from schemathesis.core.result import Ok
+
+from tests.node import Node
+
+FILES: Final = ("CT_small.dcm", "MR_small_RLE.dcm", "JPEG2000.dcm", "SC_rgb_jpeg_gdcm.dcm", "liver_1frame.dcm")
+_ACCEPTS: Final = (
+    "",
+    "*/*",
+    "application/dicom+json",
+    "application/dicom+xml",
+    'multipart/related; type="application/dicom"',
+    'multipart/related; type="application/dicom"; transfer-syntax=*',
+    'multipart/related; type="application/octet-stream"; transfer-syntax=*',
+    "multipart/related; type=application/octet-stream",
+    'multipart/related; type="application/dicom+xml"',
+    'multipart/related; type="image/jpeg"',
+    "application/dicom; transfer-syntax=1.2.840.10008.1.2.5",
+    "application/octet-stream",
+    "application/zip",
+    "image/jpeg",
+    "image/png;q=0.3, image/gif",
+    "text/html",
+    'a;b="c,d',
+)
+_WINDOWS: Final = ("40,400,linear", "40,0,linear", "nan,1,sigmoid", "1e400,1,linear-exact", "a,b", "1,1")
+_WAYS: Final = ("7FE00010", "00100010", "00081140/0/00081155", "00081140/999999/00081155", "x")
+_VIEWPORTS: Final = ("64,64", "0,0", "1000000000,1000000000", "64,64,0,0,10,10", "64,64,-5,-5,1e9,1e9", "x")
+
+
+@schemathesis.serializer("application/dicom", "multipart/related")
+def _as_it_is(context: Any, value: Any) -> bytes:
+    return value if isinstance(value, bytes) else b""
+
+
+@dataclass(slots=True)
+class Outcome:
+    statuses: Counter[str] = field(default_factory=Counter)  # "get /studies 200"
+    failures: list[str] = field(default_factory=list)
+
+
+def files() -> list[str]:
+    return [str(get_testdata_file(name)) for name in FILES]
+
+
+def known(session: requests.Session, base: str) -> list[dict[str, str]]:
+    """The unique keys of what the node holds, as parts of an address."""
+    found = session.get(f"{base}/instances", params={"limit": "50"}, timeout=30).json()
+    tags = {"study": "0020000D", "series": "0020000E", "instance": "00080018"}
+    return [{name: answer[tag]["Value"][0] for name, tag in tags.items()} for answer in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """What is asked for of an instance we hold, where the description leaves it open."""
+
+    uids: dict[str, str]
+    held: bool
+    frames: str
+    way: str
+    accept: str
+    window: str
+    viewport: str
+    body: bytes
+
+
+def _chances(held: list[dict[str, str]], bodies: list[bytes]) -> st.SearchStrategy[Chance]:
+    cut = st.builds(lambda data, size: data[:size], st.sampled_from(bodies), st.integers(0, 2000))
+    return st.builds(
+        Chance,
+        uids=st.sampled_from(held),
+        held=st.sampled_from([True, True, True, False]),
+        frames=st.sampled_from(["1", "1", "1,1", "0", "2", "999999999999"]),
+        way=st.sampled_from(_WAYS),
+        accept=st.sampled_from(_ACCEPTS),
+        window=st.sampled_from(_WINDOWS),
+        viewport=st.sampled_from(_VIEWPORTS),
+        body=st.one_of(st.binary(max_size=300), cut, st.sampled_from(bodies)),
+    )
+
+
+def _request(case: Any, chance: Chance) -> dict[str, Any]:
+    """Arguments of `requests.Session.request`, but for the address of the node."""
+    parts = {name: str(value) for name, value in (case.path_parameters or {}).items()}
+    if chance.held:
+        ours = {**chance.uids, "frames": chance.frames, "way": chance.way}
+        parts |= {name: ours[name] for name in parts}
+    query = dict(case.query or {})
+    query |= {name: getattr(chance, name) for name in ("window", "viewport") if name in query}
+    headers = {"Accept": chance.accept} if chance.accept else {}
+    data = None
+    if case.method.lower() == "post":
+        data, headers["Content-Type"] = chance.body, "application/dicom"
+        if case.media_type == "multipart/related":
+            headers["Content-Type"] = 'multipart/related; type="application/dicom"; boundary=b'
+            data = b"--b\r\nContent-Type: application/dicom\r\n\r\n%b\r\n--b--\r\n" % data
+    path = case.path.format(**{name: quote(value, safe="/") for name, value in parts.items()})
+    return {"method": case.method, "url": path, "params": query, "headers": headers, "data": data}
+
+
+def run(url: str, auth: tuple[str, str], *, examples: int, number: int = 0) -> Outcome:
+    """`number` seeds what is generated."""
+    session = requests.Session()
+    session.auth = auth
+    document = session.get(f"{url}/api/schema/", headers={"Accept": "application/vnd.oai.openapi+json"}, timeout=30)
+    schema = schemathesis.openapi.from_dict(document.json())
+    held = known(session, f"{url}/dicomweb")
+    chances = _chances(held, [Path(name).read_bytes() for name in files()[:2]])
+    limits = settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        verbosity=Verbosity.quiet,
+        suppress_health_check=list(HealthCheck),
+    )
+    outcome = Outcome()
+
+    def once(case: Any, chance: Chance) -> None:
+        request = _request(case, chance)
+        if case.method.lower() == "delete" and chance.held:
+            return  # the others need what there is
+        answer = session.request(**{**request, "url": url + request["url"]}, timeout=60, allow_redirects=False)
+        name = f"{case.method.lower()} {case.path}"
+        outcome.statuses[f"{name} {answer.status_code}"] += 1
+        if answer.status_code >= 500:
+            said = f"{answer.request.url} {request['headers']} {answer.text[:200]}"
+            outcome.failures.append(f"{name} {answer.status_code} {said}")
+
+    for operation in (found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)):
+        limits(seed(number)(given(case=operation.as_strategy(), chance=chances)(once)))()
+    return outcome
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.campaigns.openapi", description=__doc__)
+    parser.add_argument("--examples", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    options = parser.parse_args(arguments)
+    sys.stdout.write(f"seed {options.seed}\n")
+    with tempfile.TemporaryDirectory() as folder, Node(Path(folder)) as node:
+        node.start("standalone")
+        node.manage("import", *files())
+        url = f"http://{node.host}:{node.http_port}"
+        outcome = run(url, ("admin", node.admin_password), examples=options.examples, number=options.seed)
+    for name, count in sorted(outcome.statuses.items()):
+        sys.stdout.write(f"{count:6} {name}\n")
+    for failure in outcome.failures:
+        sys.stdout.write(f"FAILED {failure}\n")
+    sys.stdout.write(f"{sum(outcome.statuses.values())} requests, {len(outcome.failures)} with a 5xx\n")
+    return 1 if outcome.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
