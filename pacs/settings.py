@@ -20,6 +20,9 @@ MINIMUM_FREE = int(environment.number("PACS_MINIMUM_FREE", 1024) * 1024 * 1024)
 # Whether large images are written past the page cache, which then keeps what is being read.
 DIRECT_IO = environment.switch("PACS_DIRECT_IO", True)
 
+# Bytes of disk for what can be made again: metadata, rendered pictures, thumbnails (PACS_CACHE counts MiB).
+CACHE = int(environment.number("PACS_CACHE", 2048) * 1024 * 1024)
+
 # The listener called "default"; a variable that is set wins over its row, and the console shows that field as locked.
 DIMSE = environment.address("PACS_DIMSE", "127.0.0.1:11112")
 AE_TITLE = os.environ.get("PACS_AE_TITLE") or "PACS"
