@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.browser import chromium
 from tests.node import Node, drop_databases
 
 # pynetdicom installs programs called like DCMTK's (findscu, storescp, ...); the tests mean DCMTK's.
@@ -24,4 +26,11 @@ def _databases_dropped() -> Iterator[None]:
 def node(tmp_path: Path) -> Iterator[Node]:
     """An installation, not yet started: `node.start()`."""
     with Node(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Of one module: while it runs, this thread has an event loop, in which Django refuses its database."""
+    with chromium() as made:
         yield made

@@ -1,0 +1,119 @@
+"""Chromium looking at our pages, and what it asked for and complained of meanwhile."""
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from PIL import Image, ImageStat
+from playwright.sync_api import Browser, ConsoleMessage, Request, Response, WebError, sync_playwright
+
+from tests.node import Node
+from tests.peers import peer
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # WebGL 2 without a graphics card.
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    # What wants to go elsewhere fails at once, and is seen.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=peer("chromium"), args=ARGUMENTS)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+class Window:
+    """One window with cookies of its own. `requests`: every address asked for; `complaints`: errors of the console and
+    of scripts; `refusals`: answers from 400 up."""
+
+    def __init__(self, browser: Browser, node: Node, **options: Any) -> None:
+        self.node = node
+        self.origin = f"http://{node.host}:{node.http_port}"
+        self.context = browser.new_context(
+            base_url=self.origin, **{"viewport": {"width": 1440, "height": 900}} | options
+        )
+        self.context.set_default_timeout(30_000)
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.refusals: list[tuple[int, str]] = []
+        self.context.on("request", self._asked)
+        self.context.on("requestfailed", self._failed)
+        self.context.on("response", self._answered)
+        self.context.on("console", self._said)
+        self.context.on("weberror", self._raised)
+        self.page = self.context.new_page()
+
+    def __enter__(self) -> "Window":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.context.close()
+
+    def _asked(self, request: Request) -> None:
+        self.requests.append(request.url)
+
+    def _answered(self, answer: Response) -> None:
+        if answer.status >= 400:
+            self.refusals.append((answer.status, answer.url))
+
+    def _failed(self, request: Request) -> None:
+        # A page that is left, or a picture that is scrolled past, takes back what it asked for.
+        if request.failure != "net::ERR_ABORTED":
+            self.complaints.append(f"{request.failure}: {request.url}")
+
+    def _said(self, line: ConsoleMessage) -> None:
+        if line.type == "error":
+            self.complaints.append(line.text)
+
+    def _raised(self, error: WebError) -> None:
+        self.complaints.append(str(error.error))
+
+    def sign_in(self, user: str = "admin", password: str | None = None) -> "Window":
+        self.page.goto("/admin/login/?next=/health/live")
+        self.page.fill("input[name=username]", user)
+        self.page.fill("input[name=password]", password or self.node.admin_password)
+        self.page.click("[type=submit]")
+        self.page.wait_for_url("**/health/live")
+        self.forget()
+        return self
+
+    def forget(self) -> None:
+        """What was seen until now."""
+        self.requests.clear()
+        self.complaints.clear()
+        self.refusals.clear()
+
+    def elsewhere(self) -> list[str]:
+        """Addresses outside of our origin that were asked for."""
+        ours = ("data", "blob", "about")
+        return [
+            url for url in self.requests if urlsplit(url).scheme not in ours and not url.startswith(f"{self.origin}/")
+        ]
+
+    def keep(self, name: str) -> None:
+        """A picture of the page for whoever wants to look: in the folder PACS_SCREENSHOTS names, if it does."""
+        if folder := os.environ.get("PACS_SCREENSHOTS"):
+            self.page.screenshot(path=f"{folder}/{name}.png")
+
+
+def spread(png: bytes) -> float:
+    """Standard deviation of a picture's grey values, 0 to 127: near 0 is a blank one."""
+    with Image.open(io.BytesIO(png)) as picture:
+        return float(ImageStat.Stat(picture.convert("L")).stddev[0])
