@@ -9,11 +9,14 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from benchmarks import dicomweb, scenarios
 from benchmarks.data import ImageSet
+from benchmarks.lab import QUICK, Contender, Lab, Scenario, Size
 from benchmarks.peers import Server
 from benchmarks.processes import debian, version
 from benchmarks.report import HEAD, Idle, Result, Sample, idle_rows, machine, rows
-from benchmarks.scenarios import QUICK, SCENARIOS, Contender, Lab, Scenario, Size
+
+SCENARIOS = {**scenarios.SCENARIOS, **dicomweb.SCENARIOS}
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:

@@ -1,10 +1,11 @@
 """Instances to send: a template encoded once, its values patched, so that every run stores new instances."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -204,9 +205,25 @@ class ImageSet:
     folder: Path
     paths: tuple[Path, ...]
     study_instance_uids: tuple[str, ...]
+    series_instance_uids: tuple[str, ...]
+    sop_instance_uids: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    @classmethod
+    def of(cls, folder: Path, values: Sequence[Values]) -> Self:
+        return cls(
+            folder,
+            tuple(_path(folder, number) for number in range(len(values))),
+            tuple(dict.fromkeys(one.study_instance_uid for one in values)),
+            tuple(dict.fromkeys(one.series_instance_uid for one in values)),
+            tuple(one.sop_instance_uid for one in values),
+        )
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / f"{number:06d}.dcm"
 
 
 class Supply:
@@ -227,15 +244,13 @@ class Supply:
         if not self._written:
             self._written = True
             return _written(self._template, _study(run, self._count), self._folder)
-        paths = []
-        for number, values in enumerate(_study(run, self._count)):
-            path = self._folder / f"{number:06d}.dcm"
-            with path.open("rb+") as file:
+        study = list(_study(run, self._count))
+        for number, values in enumerate(study):
+            with _path(self._folder, number).open("rb+") as file:
                 for offset, raw in self._template.patches(values):
                     file.seek(offset)
                     file.write(raw)
-            paths.append(path)
-        return ImageSet(self._folder, tuple(paths), (new_uid(run, 1, 0),))
+        return ImageSet.of(self._folder, study)
 
 
 def _study(run: str, count: int) -> Iterator[Values]:
@@ -262,29 +277,25 @@ def one_study(made_from: Template, count: int, folder: Path) -> ImageSet:
 def many_studies(made_from: Template, count: int, folder: Path) -> ImageSet:
     """One instance in each of `count` studies; every patient has two, names in 26 groups, dates over ten years."""
     run = new_run()
-    rows = (
-        Values(
-            sop_instance_uid=new_uid(run, 3, number),
-            study_instance_uid=new_uid(run, 1, number),
-            series_instance_uid=new_uid(run, 2, number),
-            patient_id=f"P{number // 2:07d}",
-            patient_name=f"{chr(65 + number // 2 % 26)}{number // 2:06d}^Given",
-            study_date=f"{2015 + number % 10}{1 + number // 10 % 12:02d}{1 + number // 120 % 28:02d}",
-            accession_number=f"A{number:07d}",
-            pixels=f"{number:020d}".encode(),
-        )
-        for number in range(count)
+    return _written(made_from, (one_of_many(run, number) for number in range(count)), folder / run)
+
+
+def one_of_many(run: str, number: int) -> Values:
+    return Values(
+        sop_instance_uid=new_uid(run, 3, number),
+        study_instance_uid=new_uid(run, 1, number),
+        series_instance_uid=new_uid(run, 2, number),
+        patient_id=f"P{number // 2:07d}",
+        patient_name=f"{chr(65 + number // 2 % 26)}{number // 2:06d}^Given",
+        study_date=f"{2015 + number % 10}{1 + number // 10 % 12:02d}{1 + number // 120 % 28:02d}",
+        accession_number=f"A{number:07d}",
+        pixels=f"{number:020d}".encode(),
     )
-    return _written(made_from, rows, folder / run)
 
 
 def _written(made_from: Template, rows: Iterable[Values], folder: Path) -> ImageSet:
     folder.mkdir(parents=True)
-    paths: list[Path] = []
-    studies: dict[str, None] = {}
-    for number, values in enumerate(rows):
-        path = folder / f"{number:06d}.dcm"
-        path.write_bytes(made_from.filled(values))
-        paths.append(path)
-        studies[values.study_instance_uid] = None
-    return ImageSet(folder, tuple(paths), tuple(studies))
+    written = list(rows)
+    for number, values in enumerate(written):
+        _path(folder, number).write_bytes(made_from.filled(values))
+    return ImageSet.of(folder, written)

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 import psycopg
 
 from benchmarks.__main__ import play
+from benchmarks.lab import Lab, Size
 from benchmarks.peers import Ours, Server
 from benchmarks.report import HEAD, machine, rows
-from benchmarks.scenarios import Lab, Size, receive
+from benchmarks.scenarios import receive
 
 PER_STUDY = 40  # instances, in two series
 # As different makers' UIDs: one scattered over the index, so that its pages are no longer in order.

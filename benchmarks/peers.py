@@ -1,5 +1,6 @@
 """The servers that are compared, each started as its owners ship it, on free loopback ports, in a folder of its own."""
 
+import base64
 import json
 import os
 import sys
@@ -14,8 +15,10 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Ver
 
 from benchmarks.processes import PeerMissing, Program, debian, free_port
 
+PASSWORD = "benchmarks"
 REPOSITORY = Path(__file__).resolve().parent.parent
 NAGLE_OFF = {"TCP_NODELAY": "1"}  # read by DCMTK's network code, in its tools and in Orthanc
+ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")  # of Debian's orthanc-dicomweb
 
 
 @dataclass
@@ -54,11 +57,25 @@ class Server:
 
 
 @dataclass
-class Orthanc(Server):
-    """Debian's Orthanc with its default SQLite index and fsync of every file; only ports, paths and permissions set."""
+class Archive(Server):
+    """A server that speaks DICOMweb as well: below `dicomweb`, to whoever sends `headers`."""
+
+    dicomweb: ClassVar[str]
+    headers: ClassVar[dict[str, str]] = {}
+    http_port: int = field(default_factory=free_port)
+
+
+@dataclass
+class Orthanc(Archive):
+    """Debian's Orthanc with its default SQLite index and fsync of every file; only ports, paths and permissions set.
+
+    Its web side has what serves it best: keep-alive, threads enough, no compression of answers (it costs more than it
+    saves on loopback), no authentication; metadata complete, as the plug-in has it by default.
+    """
 
     name: ClassVar[str] = "Orthanc"
     ae_title: ClassVar[str] = "ORTHANC"
+    dicomweb: ClassVar[str] = "/dicom-web"
     destination_port: int = 0
     nagle: bool = False
 
@@ -70,7 +87,17 @@ class Orthanc(Server):
             "SyncStorageArea": True,
             "DicomAet": self.ae_title,
             "DicomPort": self.port,
-            "HttpPort": free_port(),
+            "HttpPort": self.http_port,
+            "KeepAlive": True,
+            "HttpThreadsCount": 50,
+            "HttpCompressionEnabled": False,
+            "Plugins": [str(ORTHANC_DICOMWEB)] if ORTHANC_DICOMWEB.exists() else [],
+            "DicomWeb": {
+                "Enable": True,
+                "Root": f"{self.dicomweb}/",
+                "StudiesMetadata": "Full",
+                "SeriesMetadata": "Full",
+            },
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": False,
             "DicomCheckModalityHost": False,
@@ -90,21 +117,25 @@ class Orthanc(Server):
 
 
 @dataclass
-class Ours(Server):
+class Ours(Archive):
     """This repository as `script/server` starts it: standalone, SQLite unless DATABASE_URL says otherwise."""
 
     name: ClassVar[str] = "PACS"
     ae_title: ClassVar[str] = "PACS"
+    dicomweb: ClassVar[str] = "/dicomweb"
+    headers: ClassVar[dict[str, str]] = {
+        "Authorization": f"Basic {base64.b64encode(f'admin:{PASSWORD}'.encode()).decode()}"
+    }
     destination_port: int = 0
     environment: dict[str, str] = field(default_factory=dict)
 
     def _program(self) -> Program:
         self.environment = {
             "PACS_DATA": str(self.folder / "data"),
-            "PACS_HTTP": f"127.0.0.1:{free_port()}",
+            "PACS_HTTP": f"127.0.0.1:{self.http_port}",
             "PACS_DIMSE": f"127.0.0.1:{self.port}",
             "PACS_AE_TITLE": self.ae_title,
-            "PACS_ADMIN_PASSWORD": "benchmarks",
+            "PACS_ADMIN_PASSWORD": PASSWORD,
             "CI": os.environ.get("CI", ""),
             **self.environment,
         }

@@ -31,7 +31,7 @@ def debian(program: str) -> str:
     path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if p != own)
     found = shutil.which(program, path=path + os.pathsep + "/usr/sbin")
     if not found:
-        raise PeerMissing(f"{program} is not installed (apt-get install dcmtk orthanc)")
+        raise PeerMissing(f"{program} is not installed (apt-get install dcmtk orthanc orthanc-dicomweb)")
     return found
 
 
