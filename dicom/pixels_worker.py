@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from dicom.decoding import decompress
+from dicom.drawing import render
 from dicom.errors import DicomError
 
 # Called with the open source and output and the arguments of the request; what it returns, in JSON, is the answer.
@@ -24,6 +25,7 @@ Job = Callable[..., dict[str, Any] | None]
 
 JOBS: Final[dict[str, Job]] = {
     "decompress": decompress,
+    "render": render,
 }
 _LONGEST_REQUEST: Final = 16 << 20
 
