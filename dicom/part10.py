@@ -52,6 +52,7 @@ class Provenance:
     policy: str = ""
     issuer: str = ""  # of patient IDs that come without one
     character_set: str = ""  # of data sets that come without one
+    user: str = ""  # who sent it over HTTP
 
     def at(self, received_ns: int) -> Self:
         """The same, of another moment."""

@@ -10,6 +10,7 @@ from apps.accounts.api import DicomWebView, NoSuchResource
 from apps.qr.api.bulk_data import BulkData
 from apps.qr.api.retrieve import Metadata, Retrieve
 from apps.qr.api.search import Instances, Series, Studies
+from apps.storage.api.store import Store
 
 _STUDY = "studies/<str:study>"
 _SERIES = f"{_STUDY}/series/<str:series>"
@@ -35,15 +36,16 @@ def resource(address: str, **views: type[DicomWebView]) -> URLPattern:
 
 
 urlpatterns = [
-    # PS3.18 10.6: Search
-    resource("studies", get=Studies),
+    # PS3.18 10.6: Search; 10.5: Store
+    resource("studies", get=Studies, post=Store),
     resource("series", get=Series),
     resource("instances", get=Instances),
     resource(f"{_STUDY}/series", get=Series),
     resource(f"{_STUDY}/instances", get=Instances),
     resource(f"{_SERIES}/instances", get=Instances),
     # PS3.18 10.4: Retrieve
-    *(resource(address, get=Retrieve) for address in (_STUDY, _SERIES, _INSTANCE)),
+    resource(_STUDY, get=Retrieve, post=Store),
+    *(resource(address, get=Retrieve) for address in (_SERIES, _INSTANCE)),
     *(resource(f"{address}/metadata", get=Metadata) for address in (_STUDY, _SERIES, _INSTANCE)),
     resource(f"{_INSTANCE}/bulkdata/<path:way>", get=BulkData),
     path("", NoSuchResource.as_view()),

@@ -144,6 +144,9 @@ CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_POOL = "solo"  # jobs run in threads of the worker, started by its sweep
 
+# Bodies of STOW-RS that arrive at once in a web process: half of its threads are left for everybody else.
+STORES_AT_ONCE = max(1, environment.count("PACS_WEB_THREADS", 32) // 2)
+
 DICOMWEB = "/dicomweb"  # where `pacs.urls` has it: what answers point to
 REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "apps.accounts.http.problem",
