@@ -1,6 +1,7 @@
 """One settings file; what differs between installations comes from the environment (README, "Environment")."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import dj_database_url
@@ -14,6 +15,9 @@ DATA = environment.data_directory()
 NODE = os.environ.get("PACS_NODE") or "main"
 SPOOL = DATA / "spool" / NODE
 ARCHIVE = DATA / "archive"
+
+# Where the OHIF viewer is: files of a program, none of ours (apps.viewer.package fetches them at set-up).
+VIEWER = Path(os.environ.get("PACS_VIEWER") or BASE_DIR / ".viewer")
 
 # Bytes that stay free: beyond them images are refused with "out of resources" (PACS_MINIMUM_FREE counts MiB).
 MINIMUM_FREE = int(environment.number("PACS_MINIMUM_FREE", 1024) * 1024 * 1024)
@@ -57,6 +61,7 @@ INSTALLED_APPS = [
     "apps.network",
     "apps.storage",
     "apps.qr",
+    "apps.viewer",
     "pacs",
 ]
 MIDDLEWARE = [

@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from apps.accounts import sign_ins
+from apps.viewer.views import viewer
 from pacs import health
 
 admin.autodiscover()
@@ -17,6 +18,8 @@ urlpatterns = [
     path("dicomweb/", include("pacs.dicomweb")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view()),
+    path("viewer/", viewer, name="viewer"),
+    path("viewer/<path:name>", viewer, name="viewer-file"),
     path("health/live", health.live),
     path("health/ready", health.ready),
 ]

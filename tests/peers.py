@@ -2,15 +2,18 @@
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
 
 def peer(program: str) -> str:
     """The path of a program; where CI=true a missing one is a failure, elsewhere the test is skipped."""
-    path = shutil.which(program)
-    if path is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{program} is not installed, and CI=true wants every peer")
-        pytest.skip(f"{program} is not installed")
-    return path
+    return shutil.which(program) or absent(f"{program} is not installed")
+
+
+def absent(reason: str) -> NoReturn:
+    """Ends the test: what it needs from outside is not there."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason}, and CI=true wants every peer")
+    pytest.skip(reason)

@@ -107,6 +107,7 @@ class StudyAdmin(ReadOnlyAdmin):
         text("study_description", "description"),
         text("accession_number", "accession"),
         "holds",
+        "images",
         moment("received_at", "received"),
     ]
     list_select_related = ["patient"]
@@ -119,6 +120,11 @@ class StudyAdmin(ReadOnlyAdmin):
     search_help_text = "Study Instance UID, accession number, beginning of the patient ID or of the name."
     date_hierarchy = "study_date_value"
     actions = ["delete_studies"]
+
+    @admin.display(description="images")
+    def images(self, study: Study) -> SafeString:
+        viewer = reverse("viewer-file", args=["viewer"])
+        return format_html('<a href="{}?StudyInstanceUIDs={}">View</a>', viewer, study.study_instance_uid)
 
     @admin.display(description="holds", ordering="number_of_study_related_instances")
     def holds(self, study: Study) -> SafeString:
