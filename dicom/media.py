@@ -64,6 +64,11 @@ def accepted(headers: Iterable[str]) -> list[MediaRange]:
     return sorted(wanted, key=lambda media: (-media.quality, media.type.count("*"), -len(media.parameters)))
 
 
+def takes_gzip(accept_encoding: str) -> bool:
+    """RFC 9110 12.5.3"""
+    return any(coding.type in ("gzip", "x-gzip") for coding in accepted([accept_encoding]))
+
+
 def _ranges(header: str) -> Iterator[MediaRange]:
     for part in split(header, ","):
         name, *parameters = (piece.strip() for piece in split(part, ";"))

@@ -8,7 +8,8 @@ from django.urls import URLPattern, path
 
 from apps.accounts.api import DicomWebView, NoSuchResource
 from apps.qr.api.bulk_data import BulkData
-from apps.qr.api.retrieve import Metadata, Retrieve
+from apps.qr.api.metadata import Metadata
+from apps.qr.api.retrieve import Retrieve
 from apps.qr.api.search import Instances, Series, Studies
 from apps.storage.api.store import Store
 

@@ -1,7 +1,7 @@
 """A request to retrieve -> the instances it names, in a stable order, few of them in memory at once."""
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
@@ -66,17 +66,23 @@ class Retrieval:
 
 
 class Instances:
-    """As they were when asked for; what is deleted in between is left out of the pages."""
+    """As they were when asked for; what is deleted in between is left out of the pages. `kinds`: SOP class and transfer
+    syntax. Few are kept as they were read, of many the ids: eight bytes an instance."""
 
-    def __init__(self, ids: "array[int]", kinds: frozenset[tuple[str, str]]) -> None:
-        self.kinds = kinds  # (SOP class, transfer syntax)
-        self._ids = ids
+    def __init__(
+        self, ids: "array[int]", kinds: frozenset[tuple[str, str]], rows: Sequence[Stored] | None = None
+    ) -> None:
+        self.kinds = kinds
+        self._ids, self._rows = ids, rows
         self._gone: dict[int, int] = {}  # by page
 
     def __len__(self) -> int:
         return len(self._ids) - sum(self._gone.values())
 
     def __iter__(self) -> Iterator[Stored]:
+        if self._rows is not None:
+            yield from self._rows
+            return
         for page in self.pages():
             yield from page
 
@@ -93,13 +99,27 @@ class Instances:
 
 def instances(principal: Principal, retrieval: Retrieval) -> Instances:
     """Those the principal may see, by study, series number and instance number."""
-    rows: QuerySet[Instance] = visible(Level.IMAGE, principal).filter(
-        reduce(and_, (_condition(attribute, key) for attribute, key in retrieval.keys), Q())
+    return _read(
+        visible(Level.IMAGE, principal).filter(
+            reduce(and_, (_condition(attribute, key) for attribute, key in retrieval.keys), Q())
+        )
     )
+
+
+def of_series(pk: int) -> Instances:
+    """All of a series, whose study was found visible before."""
+    return _read(Instance.objects.filter(series_id=pk))
+
+
+def _read(matching: QuerySet[Instance]) -> Instances:
     with borrowed():
-        kinds = frozenset(rows.order_by().values_list("sop_class_uid", "transfer_syntax_uid").distinct())
-        # Eight bytes an instance: the number of sub-operations is known, and pages are read by id.
-        ids = array("q", rows.order_by(*BY_NUMBER).values_list("pk", flat=True).iterator(chunk_size=5000))
+        ordered = matching.order_by(*BY_NUMBER)
+        rows = [Stored(*row) for row in ordered.values_list(*_COLUMNS)[: PAGE + 1]]
+        if len(rows) <= PAGE:
+            kinds = frozenset((row.sop_class_uid, row.transfer_syntax_uid) for row in rows)
+            return Instances(array("q", (row.pk for row in rows)), kinds, rows)
+        kinds = frozenset(matching.order_by().values_list("sop_class_uid", "transfer_syntax_uid").distinct())
+        ids = array("q", ordered.values_list("pk", flat=True).iterator(chunk_size=5000))
     return Instances(ids, kinds)
 
 

@@ -2,15 +2,17 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 from apps.qr.retrieve import Instances, Stored
 from apps.storage import archive
 from apps.storage.archive import Gone
 from apps.storage.encoded import can_encode, encoded, pieces
 from dicom import part10
+from dicom.dimse import FileSlice
 from dicom.errors import DicomError
 from dicom.metadata import Metadata
 from dicom.sop_classes import EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
@@ -88,34 +90,78 @@ def begun(content: Iterator[T]) -> Iterator[T]:
 def _file(row: Stored, to_syntax: str) -> Iterator[bytes]:
     """Raises Gone, CannotReencode, OSError, before the first byte."""
     with archive.open(row) as opened, encoded(opened, to_syntax) as data:
-        meta = part10.meta_group(
-            sop_class_uid=row.sop_class_uid,
-            sop_instance_uid=row.sop_instance_uid,
-            transfer_syntax_uid=to_syntax,
-            provenance=None,
-        )
+        meta = _meta(row, to_syntax)
         first = True
         for piece in pieces(data):
             yield meta + piece if first else piece
             first = False
 
 
-def metadata(found: Instances, bulk_data: Callable[[Stored], str]) -> Iterator[bytes]:
-    """A JSON array, an instance at a time; `bulk_data` is the path below which an instance's values are found. What
-    cannot be read is left out, and logged. Raises Gone before the first piece when that is all."""
-    encoder = Metadata()
-    separator = b"["
-    for row in found:
-        try:
-            piece = _metadata(encoder, row, bulk_data(row))
-        except (DicomError, OSError) as error:
-            log.error("%s has no metadata: %s", row.sop_instance_uid, error)
-            continue
-        yield separator + piece
-        separator = b","
-    if separator == b"[":
-        raise Gone("The files are gone")
-    yield b"]"
+def _meta(row: Stored, to_syntax: str) -> bytes:
+    return part10.meta_group(
+        sop_class_uid=row.sop_class_uid,
+        sop_instance_uid=row.sop_instance_uid,
+        transfer_syntax_uid=to_syntax,
+        provenance=None,
+    )
+
+
+class StoredFile:
+    """An instance in the transfer syntax it is stored in, as a file that is open until closed: `size` bytes, to be read
+    from anywhere."""
+
+    def __init__(self, row: Stored) -> None:
+        """Raises Gone, OSError."""
+        with ExitStack() as stack:
+            self._opened = stack.enter_context(archive.open(row))
+            self._meta = _meta(row, self._opened.transfer_syntax_uid)
+            self.size = len(self._meta) + self._opened.size
+            self._stack = stack.pop_all()
+        self._pieces: Iterator[bytes] = iter(())
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def between(self, start: int, stop: int) -> Self:
+        """Iterate over these bytes."""
+        self._pieces = self._read(start, stop)
+        return self
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+    def _read(self, start: int, stop: int) -> Iterator[bytes]:
+        head = len(self._meta)
+        if start < head:
+            yield self._meta[start:stop]
+        first, last = max(0, start - head), max(0, stop - head)
+        yield from pieces(FileSlice(self._opened.fd, self._opened.dataset_offset + first, last - first))
+
+
+class Documents:
+    """The metadata of instances as a JSON array, an instance at a time; `bulk_data` is the path below which an
+    instance's values are found. What cannot be read is left out, counted and logged; when that is all, Gone is raised
+    before the first piece."""
+
+    def __init__(self, found: Iterable[Stored], bulk_data: Callable[[Stored], str]) -> None:
+        self.left_out = 0
+        self._found, self._bulk_data = found, bulk_data
+
+    def __iter__(self) -> Iterator[bytes]:
+        encoder = Metadata()
+        separator = b"["
+        for row in self._found:
+            try:
+                piece = _metadata(encoder, row, self._bulk_data(row))
+            except (DicomError, OSError) as error:
+                log.error("%s has no metadata: %s", row.sop_instance_uid, error)
+                self.left_out += 1
+                continue
+            yield separator + piece
+            separator = b","
+        if separator == b"[":
+            raise Gone("The files are gone")
+        yield b"]"
 
 
 def _metadata(encoder: Metadata, row: Stored, bulk_data: str) -> bytes:

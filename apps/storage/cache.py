@@ -57,27 +57,33 @@ class Cache:
 
     def write(self, key: str, pieces: Iterable[bytes]) -> BinaryIO:
         """Open, at its start; in memory where the disk does not take it."""
-        with self._making(key) as making:
-            spare: io.BytesIO | None = None
+        with self.making(key) as entry:
+            spare: BinaryIO | None = None
             for piece in pieces:
-                if spare is None and not making.add(piece):
-                    spare = making.salvaged()
+                if spare is None and not entry.add(piece):
+                    spare = entry.salvaged()
                 if spare is not None:
                     spare.write(piece)
-            made = making.keep() if spare is None else None
-            if made is None:
-                made = spare or making.salvaged()
+            made = spare or entry.kept() or entry.salvaged()
         made.seek(0)
         return made
 
-    def kept(self, key: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """The pieces, kept on their way to somebody: if they come to their end, and he takes them all."""
-        with self._making(key) as making:
-            for piece in pieces:
-                making.add(piece)
-                yield piece
-            if made := making.keep():
-                made.close()
+    @contextmanager
+    def making(self, key: str) -> Iterator["Entry"]:
+        """An entry to add pieces to, gone at the end of the block unless it was kept."""
+        entry = Entry(self._path(key))
+        try:
+            entry.begin()
+            yield entry
+        finally:
+            entry.discard()
+            if entry.error:
+                self._complain(entry.error)
+            elif entry.size:
+                self._complained = False
+            self._unseen += max(entry.size, _LEAST)
+            if self._unseen > self._most // _SHARE:
+                self.sweep()
 
     def remove(self, owner: str, *, but: str = "") -> None:
         """The entries of `owner` whose keys do not begin with `but`."""
@@ -115,30 +121,14 @@ class Cache:
         owner = key.partition("-")[0]
         return self._root / f"{zlib.crc32(owner.encode()) % _FOLDERS:02x}" / key
 
-    @contextmanager
-    def _making(self, key: str) -> Iterator["_Making"]:
-        making = _Making(self._path(key))
-        try:
-            making.begin()
-            yield making
-        finally:
-            making.discard()
-            if making.error:
-                self._complain(making.error)
-            elif making.size:
-                self._complained = False
-            self._unseen += max(making.size, _LEAST)
-            if self._unseen > self._most // _SHARE:
-                self.sweep()
-
     def _complain(self, error: OSError) -> None:
         if not self._complained:
             log.warning("The cache %s is of no use now, all goes on without: %s", self._name, error)
         self._complained = True
 
 
-class _Making:
-    """An entry under a temporary name, until it is kept. What the disk refuses is remembered in `error`."""
+class Entry:
+    """Under a temporary name, until it is kept. What the disk refuses is remembered in `error`, and costs the entry."""
 
     def __init__(self, path: Path) -> None:
         self.error: OSError | None = None
@@ -182,8 +172,13 @@ class _Making:
                 memory.write(data)
         return memory
 
-    def keep(self) -> BinaryIO | None:
-        """Synchronised first: after a power cut an entry is whole or not there."""
+    def keep(self) -> None:
+        if file := self.kept():
+            file.close()
+
+    def kept(self) -> BinaryIO | None:
+        """Open, unless the disk refused something. Synchronised first: after a power cut an entry is whole or not
+        there."""
         if self.error or self._file is None:
             return None
         try:

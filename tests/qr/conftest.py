@@ -6,10 +6,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import requests
+from dicomweb_client.api import DICOMwebClient
 from pytest_django import Settings
 
+from tests.node import Node
 from tests.qr import rows
 from tests.qr.serving import Serving
+from tests.qr.web import serving, url
 
 Serve = Callable[..., Serving]
 
@@ -51,3 +55,22 @@ def _no_thread_is_left() -> Iterator[None]:
     yield
     left = [thread.name for thread in threading.enumerate() if thread.name.startswith(("move", "heartbeat"))]
     assert not left
+
+
+@pytest.fixture(scope="package")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """For tests that leave it as they found it."""
+    with serving(tmp_path_factory.mktemp("web")) as node:
+        yield node
+
+
+@pytest.fixture
+def session(web: Node) -> requests.Session:
+    made = requests.Session()
+    made.auth = ("admin", web.admin_password)
+    return made
+
+
+@pytest.fixture
+def dicomweb(web: Node, session: requests.Session) -> DICOMwebClient:
+    return DICOMwebClient(url(web), session=session)

@@ -58,13 +58,16 @@ def test_what_was_written_is_read_until_another_revision_is_asked_for() -> None:
     assert content(Cache("thumbnails", MIB), "7-1-small") is None
 
 
-def test_what_passes_through_is_kept_if_it_came_to_its_end(data: Path) -> None:
+def test_what_is_made_step_by_step_is_there_when_it_is_kept(data: Path) -> None:
     cache = Cache("metadata", MIB)
-    assert list(cache.kept("7-1", [b"one", b"two"])) == [b"one", b"two"]
+    with cache.making("7-1") as entry:
+        entry.add(b"one")
+        entry.add(b"two")
+        assert content(cache, "7-1") is None
+        entry.keep()
     assert content(cache, "7-1") == b"onetwo"
-    leaving = cache.kept("8-1", [b"one", b"two"])
-    assert next(leaving) == b"one"
-    leaving.close()  # type: ignore[attr-defined]
+    with cache.making("8-1") as entry:
+        entry.add(b"one")
     assert content(cache, "8-1") is None
     assert len(files(data)) == 1
 
@@ -133,7 +136,9 @@ def test_a_full_disk_costs_the_entry_and_not_the_request(data: Path, caplog: pyt
         assert file.read() == b"onetwothreefour"
     assert not files(data)
     failpoints.arm("cache.full:skip")
-    assert list(cache.kept("7-1", pieces)) == pieces
+    with cache.making("7-1") as entry:
+        assert not entry.add(b"one")
+        entry.keep()
     assert not files(data)
     assert len(caplog.records) == 1
     assert os.strerror(errno.ENOSPC) in caplog.text

@@ -24,3 +24,8 @@ def address(keys: Mapping[str, Any]) -> str:
 def instance_address(row: Stored) -> str:
     keys = {"StudyInstanceUID": row.study_instance_uid, "SeriesInstanceUID": row.series_instance_uid}
     return address({**keys, "SOPInstanceUID": row.sop_instance_uid})
+
+
+def bulk_data_address(row: Stored) -> str:
+    """Below which the values of an instance are found."""
+    return f"{instance_address(row)}/bulkdata"

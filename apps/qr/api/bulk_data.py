@@ -2,14 +2,15 @@
 
 import secrets
 
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
+from apps.accounts.conditional import conditional, ranged, tag_of
 from apps.qr import wado
 from apps.qr.api.retrieve import Retrieve
 from apps.qr.bulk_data import BulkValue, parse_way
-from dicom.media import MULTIPART, OCTETS, MediaRange, NotAcceptable, Unsatisfiable, byte_range, covers
+from dicom.media import MULTIPART, OCTETS, MediaRange, NotAcceptable, covers
 
 
 class BulkData(Retrieve):
@@ -19,23 +20,19 @@ class BulkData(Retrieve):
         way = parse_way(uids.pop("way"))
         single = _is_single(self.accepted(request))
         (row,) = self.found(request, uids)
-        value = BulkValue(row, way)
-        if not single:
-            boundary = secrets.token_hex(16)
-            body = value.framed(wado.part_head(OCTETS, boundary), wado.last_boundary(boundary))
-            return StreamingHttpResponse(body, content_type=f'{MULTIPART}; type="{OCTETS}"; boundary={boundary}')
-        try:
-            part = byte_range(request.META.get("HTTP_RANGE", ""), value.size)
-        except Unsatisfiable:
-            value.close()
-            return HttpResponse(status=416, headers={"Content-Range": f"bytes */{value.size}"})
-        start, stop = part or (0, value.size)
-        response = StreamingHttpResponse(value.between(start, stop), content_type=OCTETS, status=206 if part else 200)
-        response["Accept-Ranges"] = "bytes"
-        response["Content-Length"] = str(stop - start)
-        if part:
-            response["Content-Range"] = f"bytes {start}-{stop - 1}/{value.size}"
-        return response
+        tag = tag_of("bulk data", row.pk, row.revision, row.path, *way, weak=not single)
+
+        def answer() -> HttpResponseBase:
+            value = BulkValue(row, way)
+            return ranged(request, value, content_type=OCTETS, tag=tag) if single else _multipart(value)
+
+        return conditional(request, tag, answer)
+
+
+def _multipart(value: BulkValue) -> HttpResponseBase:
+    boundary = secrets.token_hex(16)
+    body = value.framed(wado.part_head(OCTETS, boundary), wado.last_boundary(boundary))
+    return StreamingHttpResponse(body, content_type=f'{MULTIPART}; type="{OCTETS}"; boundary={boundary}')
 
 
 def _is_single(ranges: list[MediaRange]) -> bool:
