@@ -31,6 +31,7 @@ _REASONS: Final = {
     403: "Not allowed to this user",
     404: "There is nothing of this UID, or not for this user",
     406: "Not in this form; the title says in which there is",
+    408: "The body came too slowly",
     409: "None was stored",
     410: "It was deleted",
     413: "Too large",
@@ -102,12 +103,15 @@ _STORED: Final = {"application/dicom+json": {"type": "object"}, "application/dic
 _STORE: Final = Operation(
     "Store instances",
     _STORED,
-    (400, 401, 403, 406, 409, 413, 415, 503, 507),
+    (400, 401, 403, 406, 408, 409, 413, 415, 503, 507),
     takes={"multipart/related": _BYTES, "application/dicom": _BYTES},
     success={200: "All are stored", 202: "Some are stored, or with warnings"},
 )
 _DELETE: Final = Operation(
-    "Delete, restorable from the recycle area until it is emptied", {}, (401, 403, 404, 410), success={204: "Deleted"}
+    "Delete, restorable from the recycle area until it is emptied",
+    {},
+    (400, 401, 403, 404, 410),
+    success={204: "Deleted"},
 )
 _RENDERED: Final = {"image/jpeg": _BYTES, "image/png": _BYTES, "image/gif": _BYTES, "application/pdf": _BYTES}
 _WHOLE: Final = {_MULTIPART_DICOM: _BYTES, "application/zip": _BYTES}

@@ -11,6 +11,7 @@ from apps.qr.api.bulk_data import BulkData
 from apps.qr.api.metadata import Metadata
 from apps.qr.api.retrieve import Retrieve
 from apps.qr.api.search import Instances, Series, Studies
+from apps.storage.api.delete import Delete
 from apps.storage.api.store import Store
 
 _STUDY = "studies/<str:study>"
@@ -45,8 +46,8 @@ urlpatterns = [
     resource(f"{_STUDY}/instances", get=Instances),
     resource(f"{_SERIES}/instances", get=Instances),
     # PS3.18 10.4: Retrieve
-    resource(_STUDY, get=Retrieve, post=Store),
-    *(resource(address, get=Retrieve) for address in (_SERIES, _INSTANCE)),
+    resource(_STUDY, get=Retrieve, post=Store, delete=Delete),
+    *(resource(address, get=Retrieve, delete=Delete) for address in (_SERIES, _INSTANCE)),
     *(resource(f"{address}/metadata", get=Metadata) for address in (_STUDY, _SERIES, _INSTANCE)),
     resource(f"{_INSTANCE}/bulkdata/<path:way>", get=BulkData),
     path("", NoSuchResource.as_view()),

@@ -24,6 +24,12 @@ class Principal:
     address: str = ""
     ae_title: str = ""
     services: frozenset[Service] = field(default_factory=frozenset)
+    administers: bool = False
+
+    @property
+    def may_delete(self) -> bool:
+        """Studies, series and instances: no service of DICOM, so no right to one gives it."""
+        return self.kind is Kind.SYSTEM or self.administers
 
     def may(self, service: Service) -> bool:
         return self.kind is Kind.SYSTEM or service in self.services
@@ -37,6 +43,7 @@ class Principal:
             "address": self.address,
             "ae_title": self.ae_title,
             "services": sorted(str(service) for service in self.services),
+            "administers": self.administers,
         }
 
     @classmethod
@@ -49,6 +56,7 @@ class Principal:
             address=plain["address"],
             ae_title=plain["ae_title"],
             services=frozenset(known[name] for name in plain["services"] if name in known),
+            administers=bool(plain.get("administers")),
         )
 
 

@@ -20,8 +20,9 @@ logger = logging.getLogger(__name__)
 FIRST_ADMIN = "admin"
 
 # A role is a Django group of this name; superusers may do everything.
+ADMINISTRATORS = "Administrators"
 ROLES: Mapping[str, frozenset[Service]] = {
-    "Administrators": frozenset(Service),
+    ADMINISTRATORS: frozenset(Service),
     "Radiologists": frozenset({Service.FIND, Service.MOVE, Service.GET, Service.WORKLIST}),
     "Technologists": frozenset({Service.STORE, Service.FIND, Service.WORKLIST, Service.MPPS, Service.COMMITMENT}),
     "Clinicians": frozenset({Service.FIND, Service.GET}),
@@ -35,8 +36,14 @@ def principal_of(user: User | AnonymousUser, address: str = "") -> Principal:
     """Somebody not signed in, or switched off, may do nothing."""
     if isinstance(user, AnonymousUser):
         return Principal(kind=Kind.USER, name="", address=address)
+    roles = _roles_of(user)
     return Principal(
-        kind=Kind.USER, name=user.get_username(), key=user.pk, address=address, services=_services_of(user)
+        kind=Kind.USER,
+        name=user.get_username(),
+        key=user.pk,
+        address=address,
+        services=frozenset[Service]().union(*(ROLES[name] for name in roles)),
+        administers=ADMINISTRATORS in roles,
     )
 
 
@@ -78,10 +85,9 @@ def readable_password() -> str:
     return "-".join("".join(secrets.choice(ALPHABET) for _ in range(5)) for _ in range(4))
 
 
-def _services_of(user: User) -> frozenset[Service]:
+def _roles_of(user: User) -> frozenset[str]:
     if not user.is_active:
         return frozenset()
     if user.is_superuser:
-        return frozenset(Service)
-    roles = user.groups.filter(name__in=ROLES).values_list("name", flat=True)
-    return frozenset[Service]().union(*(ROLES[name] for name in roles))
+        return frozenset({ADMINISTRATORS})
+    return frozenset(user.groups.filter(name__in=ROLES).values_list("name", flat=True))

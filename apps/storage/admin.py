@@ -142,7 +142,7 @@ class StudyAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Delete selected studies")
     def delete_studies(self, request: HttpRequest, queryset: QuerySet[Study]) -> HttpResponse | None:
-        if not request.user.has_perm("storage.delete_study"):
+        if not asking(request).may_delete:
             raise PermissionDenied
         if request.POST.get("confirmed") != "yes":
             return self._confirm(request, queryset)

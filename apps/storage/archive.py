@@ -100,6 +100,20 @@ def _as_it_is_now(row: Stored) -> Stored:
 class Unknown(DicomError):
     """There is no such thing, or not for this principal."""
 
+    http_status = 404
+
+
+class DeletedAlready(DicomError):
+    """It was there once (PS3.18 8.5)."""
+
+    http_status = 410
+
+
+class NotAllowed(DicomError):
+    """Not for this principal."""
+
+    http_status = 403
+
 
 class AlreadyDecided(DicomError):
     """Somebody else was first."""
@@ -134,6 +148,39 @@ def _decide(principal: Principal, decision: Callable[[], _Decision], files: File
     return contended(attempt)
 
 
+@dataclass(frozen=True, slots=True)
+class _Doomed:
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uids: Collection[str]
+
+    def rows(self) -> QuerySet[Instance]:
+        rows = Instance.objects.filter(series__study__study_instance_uid=self.study_instance_uid)
+        if self.series_instance_uid:
+            rows = rows.filter(series__series_instance_uid=self.series_instance_uid)
+        if self.sop_instance_uids:
+            rows = rows.filter(sop_instance_uid__in=self.sop_instance_uids)
+        return rows
+
+    @property
+    def name(self) -> str:
+        """For the trail."""
+        if len(self.sop_instance_uids) == 1:
+            return f"instance {next(iter(self.sop_instance_uids))}"
+        if self.series_instance_uid:
+            return f"series {self.series_instance_uid}"
+        return f"study {self.study_instance_uid}"
+
+    def missing(self) -> DicomError:
+        """Why there is none."""
+        rows = DeletedInstance.objects.filter(study_instance_uid=self.study_instance_uid)
+        if self.series_instance_uid:
+            rows = rows.filter(series_instance_uid=self.series_instance_uid)
+        if self.sop_instance_uids:
+            rows = rows.filter(sop_instance_uid__in=self.sop_instance_uids)
+        return DeletedAlready("This was deleted before") if rows.exists() else Unknown("There is nothing of this UID")
+
+
 def delete(
     *,
     principal: Principal,
@@ -143,27 +190,24 @@ def delete(
 ) -> int:
     """A study, or one series of it, or some instances: out of the index, restorable until purged; how many files.
 
-    Raises Unknown.
+    Raises NotAllowed, Unknown, DeletedAlready.
     """
+    if not principal.may_delete:
+        raise NotAllowed("Only administrators delete")
+    doomed = _Doomed(study_instance_uid, series_instance_uid, sop_instance_uids)
     study = Study.objects.visible_to(principal).filter(study_instance_uid=study_instance_uid).first()
     if study is None:
-        raise Unknown("No such study")
+        raise doomed.missing()
     files = Files()
     if series_instance_uid or sop_instance_uids:  # what stays is read again: before anything is locked
         files.of_series(Series.objects.filter(study=study).values_list("pk", flat=True))
 
     def decision() -> _Decision:
-        doomed = Instance.objects.filter(series__study__study_instance_uid=study_instance_uid)
-        if series_instance_uid:
-            doomed = doomed.filter(series__series_instance_uid=series_instance_uid)
-        if sop_instance_uids:
-            doomed = doomed.filter(sop_instance_uid__in=sop_instance_uids)
-        described = _described(doomed.select_related("series"), study_instance_uid)
+        described = _described(doomed.rows().select_related("series"), study_instance_uid)
         if not described:
-            raise Unknown("Nothing to delete")
-        level, uid = ("series", series_instance_uid) if series_instance_uid else ("study", study_instance_uid)
+            raise doomed.missing()
         detail = {"files": len(described), "study_instance_uid": study_instance_uid}
-        return _Decision(Act.DELETE, {"files": described}, f"{level} {uid}", detail)
+        return _Decision(Act.DELETE, {"files": described}, doomed.name, detail)
 
     return len(_decide(principal, decision, files).content["files"])
 

@@ -113,3 +113,12 @@ def test_the_migration_makes_the_roles_of_the_table() -> None:
     migration = importlib.import_module("apps.accounts.migrations.0001_roles")
     migration.make(apps, None)
     assert set(Group.objects.values_list("name", flat=True)) == set(ROLES)
+
+
+def test_administrators_and_superusers_delete_and_nobody_else() -> None:
+    may = {name: principal_of(user(name, name)).may_delete for name in ROLES}
+    assert may == {"Administrators": True, "Radiologists": False, "Technologists": False, "Clinicians": False}
+    assert principal_of(User.objects.create_superuser("chief")).may_delete
+    assert not principal_of(user("left", "Administrators", is_active=False)).may_delete
+    assert not Principal(kind=Kind.PEER, name="ct", services=frozenset(Service)).may_delete
+    assert Principal.from_plain(principal_of(user("again", "Administrators")).to_plain()).may_delete
