@@ -40,7 +40,7 @@ def _grey(frame: Pixels, shown: Presentation, window: Window | None) -> Picture:
         return _displayed(frame.astype(np.float64), _limits(frame, shown), shown, window)
     stored = _stored(frame, shown)
     low, high = int(stored.min()), int(stored.max())
-    limits = _limits(stored, shown)
+    limits = _limits(stored, shown) if window is None and shown.voi is None else (low, high)
     if high - low >= max(stored.size, _MOST_ENTRIES):
         return _displayed(stored, limits, shown, window)
     # What becomes of a value is the same everywhere: worked out once for each that occurs.

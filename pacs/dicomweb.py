@@ -9,6 +9,7 @@ from django.urls import URLPattern, path
 from apps.accounts.api import DicomWebView, NoSuchResource
 from apps.qr.api.bulk_data import BulkData
 from apps.qr.api.metadata import Metadata
+from apps.qr.api.rendered import Rendered, Thumbnail
 from apps.qr.api.retrieve import Retrieve
 from apps.qr.api.search import Instances, Series, Studies
 from apps.storage.api.delete import Delete
@@ -17,6 +18,7 @@ from apps.storage.api.store import Store
 _STUDY = "studies/<str:study>"
 _SERIES = f"{_STUDY}/series/<str:series>"
 _INSTANCE = f"{_SERIES}/instances/<str:instance>"
+_FRAMES = f"{_INSTANCE}/frames/<str:frames>"
 
 
 class ByMethod:
@@ -50,6 +52,8 @@ urlpatterns = [
     *(resource(address, get=Retrieve, delete=Delete) for address in (_SERIES, _INSTANCE)),
     *(resource(f"{address}/metadata", get=Metadata) for address in (_STUDY, _SERIES, _INSTANCE)),
     resource(f"{_INSTANCE}/bulkdata/<path:way>", get=BulkData),
+    *(resource(f"{address}/rendered", get=Rendered) for address in (_STUDY, _SERIES, _INSTANCE, _FRAMES)),
+    *(resource(f"{address}/thumbnail", get=Thumbnail) for address in (_STUDY, _SERIES, _INSTANCE, _FRAMES)),
     path("", NoSuchResource.as_view()),
     path("<path:other>", NoSuchResource.as_view()),
 ]

@@ -52,7 +52,7 @@ class Stored(NamedTuple):
     study_instance_uid: str
 
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     *Stored._fields[:-2],
     "series__series_instance_uid",
     "series__study__study_instance_uid",
@@ -90,7 +90,7 @@ class Instances:
         for start in range(0, len(self._ids), PAGE):
             page = self._ids[start : start + PAGE].tolist()
             with borrowed():
-                rows = Instance.objects.filter(pk__in=page).values_list(*_COLUMNS)
+                rows = Instance.objects.filter(pk__in=page).values_list(*COLUMNS)
                 found = {row[0]: Stored(*row) for row in rows}
             if len(found) < len(page):
                 self._gone[start] = len(page) - len(found)
@@ -114,7 +114,7 @@ def of_series(pk: int) -> Instances:
 def _read(matching: QuerySet[Instance]) -> Instances:
     with borrowed():
         ordered = matching.order_by(*BY_NUMBER)
-        rows = [Stored(*row) for row in ordered.values_list(*_COLUMNS)[: PAGE + 1]]
+        rows = [Stored(*row) for row in ordered.values_list(*COLUMNS)[: PAGE + 1]]
         if len(rows) <= PAGE:
             kinds = frozenset((row.sop_class_uid, row.transfer_syntax_uid) for row in rows)
             return Instances(array("q", (row.pk for row in rows)), kinds, rows)

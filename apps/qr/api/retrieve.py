@@ -33,7 +33,7 @@ class Retrieve(DicomWebView):
         media, form = _chosen(self.accepted(request), alone="instance" in uids)
         states: Sequence[Sequence[Any]] = () if "instance" in uids else revisions(asking(request), **uids)
         found = self.found(request, uids)
-        if form is _single:
+        if form is single:
             return form(request, found, media, uids)
         states = states or [(row.pk, row.revision, row.path) for row in found]
         tag = tag_of("retrieve", form.__name__, media.transfer_syntax, *states, weak=True)
@@ -55,7 +55,7 @@ def _chosen(ranges: Sequence[MediaRange], *, alone: bool) -> tuple[MediaRange, F
         if media.type == MULTIPART and covers(media.part, DICOM):
             return media, _multipart
         if media.type != MULTIPART and media.covers(DICOM) and alone:
-            return media, _single
+            return media, single
         if media.type == "*/*":
             return media, _multipart
         if media.type == ZIP:
@@ -75,7 +75,7 @@ def _multipart(request: Request, found: Retrieved, media: MediaRange, uids: Mapp
     return StreamingHttpResponse(wado.multipart(parts, boundary), content_type=content_type, status=status)
 
 
-def _single(request: Request, found: Retrieved, media: MediaRange, uids: Mapping[str, str]) -> HttpResponseBase:
+def single(request: Request, found: Retrieved, media: MediaRange, uids: Mapping[str, str]) -> HttpResponseBase:
     """With Range where the bytes are as they are stored: of others nobody knows the size beforehand."""
     _check(found, media.transfer_syntax)
     (row,) = found

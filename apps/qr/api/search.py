@@ -54,12 +54,12 @@ def _warnings(search: Search, found: Found) -> list[str]:
     if "fuzzymatching" in search.ignored:
         text = "The fuzzymatching parameter is not supported. Only literal matching has been performed."
         warnings.append(f'299 PACS "{text}"')
-    others = [_quotable(name) for name in search.ignored if name != "fuzzymatching"]
+    others = [quotable(name) for name in search.ignored if name != "fuzzymatching"]
     if others:
         warnings.append(f'299 PACS "These parameters are not supported and were ignored: {" ".join(others)}"')
     return warnings
 
 
-def _quotable(name: str) -> str:
+def quotable(name: str) -> str:
     """A parameter's name in a header: nothing that ends the text or the line."""
     return "".join(c if c.isalnum() or c in "._=-" else "?" for c in name[:64].encode("ascii", "replace").decode())
