@@ -1,9 +1,11 @@
 """Whole data sets in the DICOM JSON model, as `/metadata` has them (PS3.18 F.2): what is large is a Bulk Data URI.
 
-Made from the bytes as stored. What the instances of a series have in common is converted once.
+Made from the bytes as stored. What the instances of a series have in common is converted once, and where it comes in
+the same place as in the data set before, it is not even walked.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -15,6 +17,7 @@ from dicom.walk import ELEMENT, ENCAPSULATED, ITEM_END, ITEM_START, SEQUENCE, SE
 INLINE: Final = 1024  # bytes of a binary value or of numbers
 _LONGEST: Final = 1 << 20  # of any other value
 _KEPT: Final = 20_000  # fragments
+_KNOWN: Final = 1 << 14  # bytes compared at once with those of the data set before
 _SPECIFIC_CHARACTER_SET: Final = 0x00080005
 _PIXEL_REPRESENTATION: Final = 0x00280103
 _PIXELS: Final = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})
@@ -24,6 +27,20 @@ _UNICODE: Final = b'"00080005":{"vr":"CS","Value":["ISO_IR 192"]}'
 _OPEN: Final = {"OB or OW": "OW", "US or OW": "OW", "US or SS or OW": "OW"}
 
 _Key = tuple[int, str, bytes, tuple[str, ...], bool]
+_State = tuple[tuple[str, ...], bool, bool, bool]  # character sets, signed pixels, implicit VR, little endian
+
+
+class _Known(NamedTuple):
+    """Elements of the top level of the data set before, one or some in a row: the tag of the first, their bytes (none:
+    it is read anew), what these depended on, and what they became."""
+
+    tag: int
+    raw: bytes
+    state: "_State"
+    json: bytes
+
+    def with_next(self, other: "_Known") -> "_Known":
+        return _Known(self.tag, self.raw + other.raw, self.state, b"%b,%b" % (self.json, other.json))
 
 
 class Metadata:
@@ -31,12 +48,30 @@ class Metadata:
 
     def __init__(self) -> None:
         self._fragments: dict[_Key, bytes] = {}
+        self._before: list[_Known] = []
 
-    def encode(self, walker: Walker, bulk_data: str, *, default_character_set: str = "") -> bytes:
+    def encode(self, walker: Walker, bulk_data: str, *, default_character_set: Callable[[], str] = str) -> bytes:
         """`bulk_data` is the path that the address of a value follows, `.../bulkdata`. Raises InvalidDataSet."""
         writing = _Writing(self._fragments, walker, bulk_data, default_character_set)
-        for token in walker.tokens():
-            writing.take(token)
+        members = writing.levels[0].members
+        before, now, index = self._before, list[_Known](), 0
+        while True:
+            new = len(now)
+            while index < len(before) and before[index].state == writing.state and walker.skip(before[index].raw):
+                known = before[index]
+                members.append(known.json)
+                if len(now) > new and len(now[-1].raw) + len(known.raw) < _KNOWN:
+                    now[-1] = now[-1].with_next(known)
+                else:
+                    now.append(known)
+                index += 1
+            element = writing.element()
+            if element is None:
+                break
+            now.append(element)
+            while index < len(before) and before[index].tag <= element.tag:
+                index += 1
+        self._before = now
         if len(self._fragments) > _KEPT:
             self._fragments.clear()
         return writing.levels[0].json()
@@ -45,10 +80,10 @@ class Metadata:
 class _Level:
     """A data set or an item that is being written."""
 
-    __slots__ = ("character_sets", "items", "members", "tag")
+    __slots__ = ("character_sets", "items", "members", "signed", "tag")
 
-    def __init__(self, character_sets: tuple[str, ...]) -> None:
-        self.character_sets = character_sets
+    def __init__(self, character_sets: tuple[str, ...], signed: bool) -> None:
+        self.character_sets, self.signed = character_sets, signed
         self.members: list[bytes] = []
         self.tag = 0  # of the sequence that is open in it
         self.items: list[bytes] = []  # of that sequence
@@ -60,12 +95,54 @@ class _Level:
 class _Writing:
     """One data set, token by token."""
 
-    __slots__ = ("_bulk_data", "_fragments", "_signed", "_walker", "levels")
+    __slots__ = (
+        "_bulk_data",
+        "_declared",
+        "_default",
+        "_fragments",
+        "_refers",
+        "_tokens",
+        "_walker",
+        "levels",
+        "state",
+    )
 
-    def __init__(self, fragments: dict[_Key, bytes], walker: Walker, bulk_data: str, character_set: str) -> None:
-        self._fragments, self._walker, self._bulk_data = fragments, walker, bulk_data
-        self._signed = False
-        self.levels = [_Level((character_set,))]
+    def __init__(
+        self, fragments: dict[_Key, bytes], walker: Walker, bulk_data: str, default: Callable[[], str]
+    ) -> None:
+        self._fragments, self._walker, self._bulk_data, self._default = fragments, walker, bulk_data, default
+        self._tokens = walker.tokens()
+        self._declared = self._refers = False
+        self.levels = [_Level((), False)]
+        self.state: _State = ((), False, walker.implicit, walker.little)
+
+    def element(self) -> _Known | None:
+        """The next of the top level, with all that is in it."""
+        start, level = self._walker.position, self.levels[0]
+        token = next(self._tokens, None)
+        if token is None:
+            return None
+        tag, count = token[1], len(level.members)
+        if tag > _SPECIFIC_CHARACTER_SET and not self._declared:
+            self._turn(level, (self._default(),))
+        self._refers, state = False, self.state
+        self.take(token)
+        while self._walker.depth:
+            self.take(next(self._tokens))
+        length = self._walker.position - start
+        if self._refers or state is not self.state or len(level.members) == count or length > _KNOWN:
+            return _Known(tag, b"", state, b"")
+        return _Known(tag, self._walker.read(start, length), state, level.members[-1])
+
+    def _turn(self, level: _Level, character_sets: tuple[str, ...] | None = None, *, signed: bool = False) -> None:
+        """From here on the values of a level are read otherwise."""
+        if character_sets is None:
+            level.signed = signed
+        else:
+            level.character_sets = character_sets
+        if level is self.levels[0]:
+            self._declared = self._declared or character_sets is not None
+            self.state = (level.character_sets, level.signed, *self.state[2:])
 
     def take(self, token: Token) -> None:
         kind, tag, vr, offset, length, little = token
@@ -77,7 +154,7 @@ class _Writing:
         elif kind == SEQUENCE:
             level.tag, level.items = tag, []
         elif kind == ITEM_START:
-            self.levels.append(_Level(level.character_sets))
+            self.levels.append(_Level(level.character_sets, level.signed))
         elif kind == ITEM_END:
             self.levels.pop()
             self.levels[-1].items.append(level.json())
@@ -89,17 +166,17 @@ class _Writing:
         if not tag & 0xFFFF or tag == DATA_SET_TRAILING_PADDING:
             return
         if " " in vr:
-            vr = _OPEN.get(vr) or ("SS" if self._signed else "US")
+            vr = _OPEN.get(vr) or ("SS" if level.signed else "US")
         if tag in _PIXELS or length > _LARGE.get(vr, _LONGEST):
             level.members.append(self._reference(tag, vr))
             return
         raw = self._walker.read(offset, length)
         if tag == _SPECIFIC_CHARACTER_SET:
-            level.character_sets = tuple(decode(raw, (), "CS").split("\\"))
+            self._turn(level, tuple(decode(raw, (), "CS").split("\\")))
             level.members.append(_UNICODE)
             return
         if tag == _PIXEL_REPRESENTATION:
-            self._signed = b"\1" in raw
+            self._turn(level, signed=b"\1" in raw)
         key = (tag, vr, raw, level.character_sets, little)
         found = self._fragments.get(key)
         if found is None:
@@ -109,6 +186,7 @@ class _Writing:
 
     def _reference(self, tag: int, vr: str) -> bytes:
         """The way down: tag, number of the item, tag, ..."""
+        self._refers = True
         steps = "".join(f"{level.tag:08X}/{len(level.items)}/" for level in self.levels[:-1])
         address = f"{self._bulk_data}/{steps}{tag:08X}"
         return b'"%08X":{"vr":"%b","BulkDataURI":"%b"}' % (tag, vr.encode(), address.encode())

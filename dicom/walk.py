@@ -40,9 +40,10 @@ _IMPLICIT: Final = {True: struct.Struct("<HHI").unpack_from, False: struct.Struc
 class Walker:
     """`tokens` walks the data set once; `read` gives the value of a token, cheaply while it is the current one."""
 
-    def __init__(self, window: Readable, transfer_syntax_uid: str) -> None:
-        """The window shows the data set inflated, if its transfer syntax is the deflated one."""
-        self._window = window
+    def __init__(self, window: Readable, transfer_syntax_uid: str, *, ahead: int = WINDOW) -> None:
+        """The window shows the data set inflated, if its transfer syntax is the deflated one. `ahead`: bytes read at
+        once."""
+        self._window, self._ahead = window, ahead
         self._buffer, self._start, self._filled = b"", 0, 0
         self._at, self._end = 0, window.size
         self._kind, self._open = DATA_SET_START, False
@@ -58,8 +59,27 @@ class Walker:
         return self._implicit
 
     @property
+    def little(self) -> bool:
+        return self._little
+
+    @property
     def depth(self) -> int:
         return len(self._levels)
+
+    @property
+    def position(self) -> int:
+        """Where the next token begins."""
+        return self._at
+
+    def skip(self, raw: bytes) -> bool:
+        """Past these bytes, between two elements, if they are what comes next."""
+        at = self._at - self._start
+        if at < 0 or at + len(raw) > self._filled:
+            at = self._near(len(raw))
+        if not raw or at + len(raw) > self._filled or not self._buffer.startswith(raw, at):
+            return False
+        self._at += len(raw)
+        return True
 
     def tokens(self) -> Iterator[Token]:
         while True:
@@ -85,7 +105,7 @@ class Walker:
         """Where the current position is in the buffer, with at least `size` bytes after it, zeros beyond the end."""
         at = self._at - self._start
         if at < 0 or at + size > self._filled:
-            data = self._window.pread(WINDOW, self._at)
+            data = self._window.pread(max(size, self._ahead), self._at)
             self._buffer, self._start, self._filled, at = data + b"\0" * 16, self._at, len(data), 0
         return at
 

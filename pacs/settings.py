@@ -98,6 +98,7 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
+    _database["CONN_MAX_AGE"] = None  # to open it costs more than to ask it
     _database["OPTIONS"] = {
         # Deferred transactions of several writers fail "locked" instead of waiting for `timeout`.
         "transaction_mode": "IMMEDIATE",

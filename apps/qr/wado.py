@@ -1,6 +1,7 @@
 """What WADO-RS sends (PS3.18 10.4): instances in the transfer syntax asked for, or their metadata; piece by piece."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 AS_STORED: Final = "*"
+_EXPECTED: Final = 16  # files
 # PS3.18 8.7.3.5.2: never on the web.
 _NOT_ON_THE_WEB: Final = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN})
 
@@ -150,7 +152,7 @@ class Documents:
     def __iter__(self) -> Iterator[bytes]:
         encoder = Metadata()
         separator = b"["
-        for row in self._found:
+        for row in _expected(self._found):
             try:
                 piece = _metadata(encoder, row, self._bulk_data(row))
             except (DicomError, OSError) as error:
@@ -164,12 +166,29 @@ class Documents:
         yield b"]"
 
 
+def _expected(found: Iterable[Stored]) -> Iterator[Stored]:
+    """The disk is told of some of them before their turn comes."""
+    waiting: deque[Stored] = deque()
+    for row in found:
+        archive.expect(row)
+        waiting.append(row)
+        if len(waiting) > _EXPECTED:
+            yield waiting.popleft()
+    yield from waiting
+
+
 def _metadata(encoder: Metadata, row: Stored, bulk_data: str) -> bytes:
     with archive.open(row) as opened:
         window = FileWindow(opened.fd, opened.dataset_offset, opened.size)
-        walker = Walker(window_of(window, opened.transfer_syntax_uid), opened.transfer_syntax_uid)
-        source = part10.read_meta(opened.fd).provenance
-        return encoder.encode(walker, bulk_data, default_character_set=source.character_set if source else "")
+        syntax = opened.transfer_syntax_uid
+        walker = Walker(window_of(window, syntax), syntax, ahead=archive.header_size(row))
+        return encoder.encode(walker, bulk_data, default_character_set=lambda: _character_set(opened))
+
+
+def _character_set(opened: archive.OpenInstance) -> str:
+    """Of data sets that name none, as the rules of the peer had it when they came."""
+    source = part10.read_meta(opened.fd).provenance
+    return source.character_set if source else ""
 
 
 def multipart(parts: Iterable[tuple[str, Iterator[bytes]]], boundary: str) -> Iterator[bytes]:

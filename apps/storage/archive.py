@@ -1,5 +1,6 @@
 """The only door to the bytes of the archive, and the decisions about what it holds."""
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -35,6 +36,9 @@ from dicom.errors import DicomError
 
 # Where a failpoint may stop a decision, in order.
 STEPS = ("decision.recorded", "decision.performed")
+
+_LONGEST_HEADER = 1 << 16
+_HEAD = 12  # bytes before the value of the pixel data
 
 RESTORABLE = timedelta(days=1)  # so long a deleted or discarded file is kept
 
@@ -86,6 +90,23 @@ def open(row: Stored) -> Iterator[OpenInstance]:
         yield OpenInstance(fd, row.dataset_offset, row.size, row.transfer_syntax_uid, row.pixel_offset)
     finally:
         os.close(fd)
+
+
+def expect(row: Stored) -> None:
+    """Its header will be read soon: the disk may begin."""
+    with contextlib.suppress(OSError):
+        fd = os.open(placement.path_of(row.path), os.O_RDONLY)
+        try:
+            os.posix_fadvise(fd, 0, row.dataset_offset + header_size(row), os.POSIX_FADV_WILLNEED)
+        finally:
+            os.close(fd)
+
+
+def header_size(row: Stored) -> int:
+    """Bytes of the data set worth reading at once, when its pixels are not wanted."""
+    if row.pixel_offset is None:
+        return min(row.size, _LONGEST_HEADER)
+    return min(row.pixel_offset - row.dataset_offset + _HEAD, _LONGEST_HEADER)
 
 
 def _as_it_is_now(row: Stored) -> Stored:

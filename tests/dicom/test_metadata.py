@@ -124,6 +124,45 @@ def test_what_one_data_set_said_is_not_said_of_another() -> None:
     assert encoded(one, encoder)["00100010"]["Value"] != encoded(other, encoder)["00100010"]["Value"]
 
 
+def test_a_data_set_reads_the_same_whatever_came_before_it() -> None:
+    """Series of images that differ in some values, lack some elements, or are of another kind."""
+    encoder = Metadata()
+    readable = [path for path in FILES if path.name not in REFUSED]
+    for path in [path for path in readable for _ in range(3)] + readable[::-1]:
+        assert metadata(path, encoder) == metadata(path, Metadata()), path.name
+
+
+def test_images_of_a_series_that_differ_here_and_there_are_read_as_each_is() -> None:
+    encoder, dataset = Metadata(), Dataset()
+    dataset.SpecificCharacterSet = "ISO_IR 100"
+    dataset.SOPInstanceUID, dataset.Modality, dataset.PatientName = "1.2", "CT", "Ä"
+    dataset.ReferencedStudySequence = [Dataset()]
+    dataset.ReferencedStudySequence[0].ReferencedSOPInstanceUID = "1.3"
+    dataset.ReferencedStudySequence[0].EncapsulatedDocument = bytes(INLINE + 2)
+    dataset.PixelRepresentation, dataset.Rows, dataset.WindowCenter = 0, 512, 40
+    dataset.add_new(0x00280106, "US", 65535)
+    dataset.PixelData = bytes(4)
+    dataset["PixelData"].VR = "OW"
+    changes: list[dict[str, Any]] = [
+        {},
+        {"SOPInstanceUID": "1.22"},
+        {"PatientName": "B"},
+        {"InstanceNumber": 3},
+        {"PixelRepresentation": 1},
+        {"Rows": 511},
+        {"SpecificCharacterSet": "ISO_IR 144"},
+        {"WindowCenter": None},
+        {},
+    ]
+    for implicit in (False, True):
+        for change in changes:
+            for _ in range(2):
+                for keyword, value in change.items():
+                    setattr(dataset, keyword, value)
+                assert encoded(dataset, encoder, implicit=implicit) == encoded(dataset, implicit=implicit)
+        dataset.PatientName, dataset.SpecificCharacterSet = "Ä", "ISO_IR 100"
+
+
 @pytest.mark.parametrize(("representation", "expected"), [(0, 65535), (1, -1)])
 def test_what_implicit_vr_leaves_open_is_decided_by_the_pixel_representation(
     representation: int, expected: int
