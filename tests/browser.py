@@ -8,11 +8,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from PIL import Image, ImageStat
-from playwright.sync_api import Browser, ConsoleMessage, Request, Response, WebError, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Request, Response, WebError, expect, sync_playwright
 
 from tests.node import Node
 from tests.peers import peer
 
+# The server by a name: without HTTPS no secure context, other than by its loopback address.
+NAMED = "pacs.test"
+_PATIENCE = 60_000  # milliseconds that a busy machine may take for what a page shows
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-quic",
@@ -25,12 +28,13 @@ ARGUMENTS = [
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
     # What wants to go elsewhere fails at once, and is seen.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    f"--host-resolver-rules=MAP {NAMED} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
+    expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:
         made = playwright.chromium.launch(executable_path=peer("chromium"), args=ARGUMENTS)
         try:
@@ -43,13 +47,13 @@ class Window:
     """One window with cookies of its own. `requests`: every address asked for; `complaints`: errors of the console and
     of scripts; `refusals`: answers from 400 up."""
 
-    def __init__(self, browser: Browser, node: Node, **options: Any) -> None:
+    def __init__(self, browser: Browser, node: Node, host: str = "", **options: Any) -> None:
         self.node = node
-        self.origin = f"http://{node.host}:{node.http_port}"
+        self.origin = f"http://{host or node.host}:{node.http_port}"
         self.context = browser.new_context(
             base_url=self.origin, **{"viewport": {"width": 1440, "height": 900}} | options
         )
-        self.context.set_default_timeout(30_000)
+        self.context.set_default_timeout(_PATIENCE)
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self.refusals: list[tuple[int, str]] = []
@@ -102,7 +106,7 @@ class Window:
 
     def elsewhere(self) -> list[str]:
         """Addresses outside of our origin that were asked for."""
-        ours = ("data", "blob", "about")
+        ours = ("data", "blob", "about", "chrome", "chrome-extension")  # the last two: Chromium's own viewer of PDF
         return [
             url for url in self.requests if urlsplit(url).scheme not in ours and not url.startswith(f"{self.origin}/")
         ]

@@ -4,7 +4,8 @@ window.config = {
   showStudyList: true,
   extensions: [],
   modes: [],
-  customizationService: {},
+  // No tour that lays itself over the first image somebody opens.
+  customizationService: [{ 'ohif.tours': { $set: [] } }],
   whiteLabeling: {
     // React is handed in; the way back to the archive's own pages.
     createLogoComponentFn: React =>

@@ -22,6 +22,9 @@ def test_nobody_sees_anything_without_signing_in(web: Node) -> None:
         answer = requests.get(url(web, path))
         assert answer.status_code == 401
         assert "Basic" in answer.headers["WWW-Authenticate"]
+        ours = requests.get(url(web, path), headers={"Referer": url(web)})  # a page of ours, which asks by itself
+        assert ours.status_code == 401
+        assert "Basic" not in ours.headers["WWW-Authenticate"]
     assert requests.get(url(web, "/studies"), auth=("admin", "wrong-horse")).status_code == 401
 
 
