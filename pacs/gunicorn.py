@@ -6,7 +6,7 @@ supervision.end_with_supervisor()
 
 bind = environment.join(environment.address("PACS_HTTP", "127.0.0.1:8000"))
 proc_name = "pacs-web"
-worker_class = "pacs.web_worker.ViewersWorker"
+worker_class = "pacs.web_worker.Worker"
 workers = environment.count("PACS_WEB_PROCESSES", 1)
 threads = environment.count("PACS_WEB_THREADS", 32)
 backlog = 512

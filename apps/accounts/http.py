@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
+from django.db import InterfaceError, OperationalError
 from rest_framework import authentication
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
@@ -25,6 +26,7 @@ _REMEMBERED = 60.0  # seconds that a password which was right need not be hashed
 _MOST = 1000
 # With each request of a viewer: written out, as to build a query takes several times as long as to run it.
 _UNCHANGED = "SELECT * FROM auth_user WHERE id = %s AND password = %s AND is_active"
+_RETRY_AFTER = 10
 
 
 class _Remembered:
@@ -90,11 +92,18 @@ class ProblemRenderer(JSONRenderer):
     media_type = "application/problem+json"
 
 
+class Unavailable(DicomError):
+    http_status = 503
+
+
 def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     """An error as RFC 9457 has it; None for a bug, which flies."""
+    if isinstance(error, OperationalError | InterfaceError):
+        error = Unavailable("The database is away")
     if isinstance(error, DicomError):
         status = getattr(error, "http_status", 400)
-        return Response({"title": str(error), "status": status}, status=status)
+        headers = {"Retry-After": str(_RETRY_AFTER)} if status == 503 else None
+        return Response({"title": str(error), "status": status}, status=status, headers=headers)
     response = exception_handler(error, context)
     if response is not None:
         detail = response.data.get("detail") if isinstance(response.data, dict) else None

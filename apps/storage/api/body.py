@@ -1,6 +1,7 @@
 """The body of a request while it arrives. Django reads none of a chunked one, and copies the others."""
 
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from rest_framework.request import Request
 
@@ -17,6 +18,9 @@ class TooSlow(BrokenBody):
 
 
 class RequestBody:
+    """As a context: what is not read to its end without an error ends the connection, lest its rest be taken for the
+    next request."""
+
     def __init__(self, request: Request) -> None:
         environ = request.META
         self._stream: Any = environ["wsgi.input"]
@@ -25,6 +29,16 @@ class RequestBody:
         endless = not length and environ.get("wsgi.input_terminated")
         self._left = None if endless else int(length or 0)
         self._readinto = getattr(self._stream, "readinto", self._copy)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        give_up = getattr(self._stream, "give_up", None)
+        if error is not None and give_up:
+            give_up()
 
     def _copy(self, view: memoryview) -> int:
         piece = self._stream.read(len(view))

@@ -55,8 +55,9 @@ class Store(DicomWebView):
         if not _turns().acquire(blocking=False):
             raise Busy("Too many requests store at the same time")
         try:
-            parts = _parts(_media(request), RequestBody(request))
-            report = stow.store(parts, principal=principal, study_instance_uid=study)
+            with RequestBody(request) as body:
+                parts = _parts(_media(request), body)
+                report = stow.store(parts, principal=principal, study_instance_uid=study)
         finally:
             _turns().release()
         if not report.outcomes:
