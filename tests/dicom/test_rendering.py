@@ -1,7 +1,9 @@
 """Pictures of frames, pixel by pixel beside what pydicom works out."""
 
+import contextlib
 import io
 import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,24 @@ def test_every_picture_is_what_pydicom_makes_of_the_image(name: str, tmp_path: P
 def test_what_cannot_be_decoded_says_so(name: str, tmp_path: Path) -> None:
     with pytest.raises(CannotReencode):
         rendered(FILES[name], tmp_path / "picture")
+
+
+COMPRESSED = [name for name in IMAGES if pydicom.dcmread(FILES[name]).file_meta.TransferSyntaxUID.is_encapsulated]
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+@pytest.mark.parametrize("kind", ["cut short", "noise"])
+def test_a_broken_stream_is_a_picture_or_an_error_and_the_helper_goes_on(name: str, kind: str, tmp_path: Path) -> None:
+    content = bytearray(FILES[name].read_bytes())
+    begin = content.rindex(b"\xe0\x7f\x10\x00") + 12
+    middle = (begin + len(content)) // 2
+    content[middle:] = (
+        bytes(len(content) - middle) if kind == "cut short" else random.Random(1).randbytes(len(content) - middle)
+    )
+    (tmp_path / "broken.dcm").write_bytes(content)
+    with contextlib.suppress(CannotReencode):
+        rendered(tmp_path / "broken.dcm", tmp_path / "picture")
+    assert rendered(FILES["CT_small.dcm"], tmp_path / "picture").size == (128, 128)
 
 
 def shown(**changes: Any) -> Presentation:

@@ -1,7 +1,9 @@
 """Pictures, thumbnails and documents over HTTP: WADO-RS rendered and WADO-URI."""
 
+import fcntl
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -15,7 +17,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from tests.node import Node
+from tests.node import Node, wait_for
 
 pytestmark = pytest.mark.live
 
@@ -74,7 +76,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         dataset.add_new(0x00280008, "LO", frames)  # no IS that pydicom would write
         dataset.save_as(folder / "odd.dcm")
         written(files, folder / "odd.dcm", number, 7)
-    with Node(folder) as running:
+    with Node(folder, TMPDIR=str(folder)) as running:
         running.manage("prepare")
         running.manage("import", str(files))
         yield running.start("web")
@@ -276,6 +278,35 @@ def test_what_cannot_be_shown_says_why(node: Node, session: requests.Session, pa
     answer = session.get(url(node, path))
     assert (answer.status_code, answer.json()["status"]) == (status, status)
     assert session.get(url(node, f"{SLICE}/rendered")).status_code == 200
+
+
+def decoding(node: Node) -> bool:
+    """Whether a helper has a job."""
+    for slot in node.directory.parent.glob("dicom-pixels-*/*"):
+        with slot.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
+
+
+def test_a_helper_that_dies_costs_one_request(node: Node, session: requests.Session) -> None:
+    for number in range(8):  # each web process has its own
+        session.get(url(node, f"{SLICE}/rendered", window=f"{number},99,linear"))
+    helpers = node.descendants("web", "dicom.pixels_worker")
+    assert helpers
+    for helper in helpers:
+        helper.suspend()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(session.get, url(node, f"{SLICE}/rendered", window="9,99,linear"))
+        wait_for(lambda: decoding(node), what="a helper has the job")
+        for helper in helpers:
+            helper.kill()
+        answer = waiting.result()
+    assert answer.status_code == 406
+    assert answer.json()["title"] == "the decoder was killed"
+    assert session.get(url(node, f"{SLICE}/rendered", window="9,99,linear")).status_code == 200
 
 
 @pytest.mark.parametrize("number", [2, 4, 5])
