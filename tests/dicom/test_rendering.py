@@ -271,6 +271,9 @@ def test_a_gif_of_many_frames_moves_at_the_speed_of_the_image(tmp_path: Path) ->
     assert len(times) > 20
     frame_time = float(pydicom.dcmread(ultrasound).FrameTime)
     assert sum(times) == pytest.approx(30 * frame_time, rel=0.2)  # GIF knows hundredths of a second
+    moving = rendered(ultrasound, tmp_path / "picture", media_type="image/gif")
+    exact = pydicom.dcmread(ultrasound).pixel_array[0].astype(int)
+    assert np.abs(np.asarray(moving.convert("RGB")).astype(int) - exact).mean() < 2  # 256 colours for all frames
     assert len(milliseconds(rendered(ultrasound, tmp_path / "picture", media_type="image/gif", frames=[3]))) == 1
 
 
