@@ -25,6 +25,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 AS_STORED: Final = "*"
+_FIRST: Final = 4096  # bytes of an instance that are copied behind the heads of part and file
 _EXPECTED: Final = 16  # files
 # PS3.18 8.7.3.5.2: never on the web.
 _NOT_ON_THE_WEB: Final = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN})
@@ -94,7 +95,7 @@ def _file(row: Stored, to_syntax: str) -> Iterator[bytes]:
     with archive.open(row) as opened, encoded(opened, to_syntax) as data:
         meta = _meta(row, to_syntax)
         first = True
-        for piece in pieces(data):
+        for piece in pieces(data, first=_FIRST):
             yield meta + piece if first else piece
             first = False
 
@@ -194,7 +195,7 @@ def _character_set(opened: archive.OpenInstance) -> str:
 def multipart(parts: Iterable[tuple[str, Iterator[bytes]]], boundary: str) -> Iterator[bytes]:
     """RFC 2387: each with its Content-Type."""
     for content_type, content in parts:
-        yield part_head(content_type, boundary)
+        yield part_head(content_type, boundary) + next(content, b"")
         yield from content
     yield last_boundary(boundary)
 

@@ -52,12 +52,13 @@ def _decompressed(opened: OpenInstance, to_syntax: str) -> Iterator[FileSlice]:
             yield FileSlice(file.fileno(), 0, output.stat().st_size)
 
 
-def pieces(data: Encoded) -> Iterator[bytes]:
-    """For who writes to something else than an association."""
+def pieces(data: Encoded, *, first: int = _CHUNK) -> Iterator[bytes]:
+    """For who writes to something else than an association; `first`: how much of a file comes first."""
     if not isinstance(data, FileSlice):
         yield from data
         return
-    offset, end = data.offset, data.offset + data.size
-    while offset < end and (chunk := os.pread(data.fd, min(_CHUNK, end - offset), offset)):
+    offset, end, most = data.offset, data.offset + data.size, first
+    while offset < end and (chunk := os.pread(data.fd, min(most, end - offset), offset)):
         yield chunk
         offset += len(chunk)
+        most = _CHUNK
