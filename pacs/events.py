@@ -1,7 +1,11 @@
 """TABLE 4: what happened -> the kinds of job it makes; `apps.jobs` finds it by the setting EVENT_KINDS."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from apps.jobs.outbox import Reaction
+from apps.storage.index import STUDY_CHANGED
 
-EVENTS: Mapping[str, Sequence[Reaction]] = {}
+EVENTS: Mapping[str, Sequence[Reaction]] = {
+    STUDY_CHANGED: [Reaction("warm_up", once=True, delay=timedelta(minutes=1), priority=-10)],
+}

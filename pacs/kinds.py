@@ -6,6 +6,7 @@ from datetime import time
 from apps.jobs import schedules, upkeep
 from apps.jobs.run import JobRun
 from apps.network import log
+from apps.qr import warm_up
 from apps.storage import archive
 
 
@@ -18,6 +19,7 @@ KINDS: Mapping[str, Callable[[JobRun], None]] = {
     "purge_deleted": purge_deleted,
     "prune_associations": log.prune_job,
     "prune_jobs": upkeep.prune_job,
+    "warm_up": warm_up.warm_up,
 }
 
 # Once a day each, local time; rows from then on, for an administrator to change.

@@ -20,10 +20,11 @@ BATCH = 500
 @dataclass(frozen=True, slots=True)
 class Reaction:
     """A job to make of an event: its payload is the arguments. `key` names the values of the payload by which several
-    events make one waiting job; `delay` lets more of them gather."""
+    events make one waiting job, `once` that all of them do, without arguments; `delay` lets more of them gather."""
 
     kind: str
     key: tuple[str, ...] = ()
+    once: bool = False
     delay: timedelta = timedelta()
     priority: int = 0
 
@@ -59,19 +60,27 @@ def _dispatch_batch() -> int:
     with transaction.atomic():
         # Of two dispatchers on PostgreSQL each takes other rows; SQLite lets one of them in at a time.
         rows = list(OutboxEvent.objects.select_for_update(skip_locked=True).order_by("id")[:BATCH])
+        answered: set[tuple[str, str]] = set()
         for row in rows:
             for reaction in reactions().get(row.event, ()):
-                _react(reaction, row.payload)
+                key = _key(reaction, row.payload)
+                if not key or (reaction.kind, key) not in answered:
+                    _react(reaction, row.payload, key)
+                    answered.add((reaction.kind, key))
         OutboxEvent.objects.filter(pk__in=[row.pk for row in rows]).delete()
     return len(rows)
 
 
-def _react(reaction: Reaction, payload: Mapping[str, Any]) -> None:
+def _key(reaction: Reaction, payload: Mapping[str, Any]) -> str:
+    return reaction.kind if reaction.once else "/".join(str(payload.get(name, "")) for name in reaction.key)
+
+
+def _react(reaction: Reaction, payload: Mapping[str, Any], key: str) -> None:
     queue.submit(
         kind=reaction.kind,
         principal=system("outbox"),
-        arguments=payload,
-        key="/".join(str(payload.get(name, "")) for name in reaction.key),
+        arguments={} if reaction.once else payload,
+        key=key,
         due_at=timezone.now() + reaction.delay,
         priority=reaction.priority,
     )

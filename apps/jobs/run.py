@@ -66,6 +66,11 @@ class JobRun:
         if self._stopping.is_set():
             raise Stopping
 
+    def rest(self, seconds: float) -> None:
+        """Leaves the machine to others for a while, shorter when the worker ends; `check`s then."""
+        self._stopping.wait(seconds)
+        self.check()
+
     def beat(self) -> None:
         """Renews the lease and looks for a wish to cancel; a thread beside the verb does so during long steps."""
         self._beaten = time.monotonic()

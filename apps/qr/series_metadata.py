@@ -65,6 +65,17 @@ def kept(series: Revision) -> BinaryIO | None:
     return _cache().read(series.key)
 
 
+def make(series: Revision, address: Address) -> bool:
+    """Ahead of who will ask for it; False where it was made before. Raises Gone."""
+    file = kept(series)
+    if file:
+        file.close()
+        return False
+    for _ in made(series, address, gzip=True):
+        pass
+    return True
+
+
 def made(series: Revision, address: Address, *, gzip: bool) -> Iterator[bytes]:
     """And kept on its way, if it comes to its end; as gzip or as it is. Raises Gone, before the first piece."""
     documents = wado.Documents(of_series(series.pk), address)

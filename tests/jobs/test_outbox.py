@@ -41,6 +41,16 @@ def test_many_events_of_one_key_make_one_job_that_lets_more_of_them_gather(
     assert all(job.due_at > timezone.now() for job in Job.objects.all())
 
 
+def test_all_events_may_make_one_job(events: dict[str, list[Reaction]]) -> None:
+    events["stored"] = [Reaction("look", once=True), Reaction("route")]
+    outbox.write_many("stored", [{"n": n} for n in range(3)])
+    outbox.dispatch()
+    outbox.write("stored", {"n": 3})
+    outbox.dispatch()
+    assert Job.objects.get(kind="look").arguments == {}
+    assert Job.objects.filter(kind="route").count() == 4
+
+
 def test_what_is_rolled_back_has_not_happened(events: dict[str, list[Reaction]]) -> None:
     events["stored"] = [Reaction("metadata")]
     with pytest.raises(ZeroDivisionError), transaction.atomic():

@@ -1,0 +1,147 @@
+"""Series are made ready for viewers when they have been quiet for a minute: once for each revision."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings as Settings
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from apps.accounts.principal import system
+from apps.jobs import outbox, queue
+from apps.jobs.models import Job, JobLine, JobState
+from apps.jobs.runner import run_due
+from apps.qr import wado
+from apps.qr.retrieve import Stored
+from apps.storage.models import Instance, Series, Study
+from dicom.metadata import Metadata
+from tests.qr.files import keep
+
+
+@pytest.fixture(autouse=True)
+def _folders(folders: None) -> None:
+    pass
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """SOP Instance UIDs whose metadata was made, in order."""
+    seen: list[str] = []
+    documents = wado._metadata
+
+    def seeing(encoder: Metadata, row: Stored, bulk_data: str) -> bytes:
+        seen.append(row.sop_instance_uid)
+        return documents(encoder, row, bulk_data)
+
+    monkeypatch.setattr(wado, "_metadata", seeing)
+    yield seen
+
+
+def time_passes(seconds: float) -> None:
+    """For jobs and for what they look at."""
+    for model, columns in ((Series, ["changed_at"]), (Study, ["changed_at"]), (Job, ["due_at", "created_at"])):
+        for row in model.objects.all():
+            for column in columns:
+                setattr(row, column, getattr(row, column) - timedelta(seconds=seconds))
+            row.save()
+
+
+def work() -> list[Job]:
+    """What the worker does each second; the jobs that wait then."""
+    outbox.dispatch()
+    run_due()
+    return list(Job.objects.filter(state=JobState.QUEUED))
+
+
+def kept(settings: Settings, name: str) -> list[Path]:
+    return [path for path in (settings.DATA / "cache" / name).glob("*/*") if path.is_file()]
+
+
+def test_a_series_is_made_ready_when_it_has_been_quiet_for_a_minute(settings: Settings, made: list[str]) -> None:
+    keep(1, 2)
+    (waiting,) = work()
+    assert (waiting.kind, waiting.key) == ("warm_up", "warm_up")
+    assert waiting.due_at > timezone.now() + timedelta(seconds=50)
+    assert made == []
+    time_passes(61)
+    assert work() == []
+    assert made == ["1.2.3.1.1", "1.2.3.1.2"]
+    assert len(kept(settings, "metadata")) == 1
+    assert len(kept(settings, "thumbnails")) == 1
+    assert JobLine.objects.get().text == "1 series made ready"
+
+
+def test_who_asks_then_finds_it_made(client: Client, made: list[str]) -> None:
+    keep(1)
+    work()
+    time_passes(61)
+    work()
+    client.force_login(User.objects.create_superuser("admin"))
+    answer = client.get("/dicomweb/studies/1.2.3/series/1.2.3.1/metadata")
+    assert b'"1.2.3.1.1"' in b"".join(answer)
+    assert made == ["1.2.3.1.1"]
+
+
+def test_a_series_that_goes_on_changing_is_waited_for_and_made_once(made: list[str]) -> None:
+    keep(1)
+    work()
+    time_passes(40)
+    keep(2)
+    work()
+    time_passes(30)  # the job is due, the series was quiet for half a minute
+    (waiting,) = work()
+    assert made == []
+    time_passes(61)
+    assert work() == []
+    assert made == ["1.2.3.1.1", "1.2.3.1.2"]
+    assert Job.objects.get(pk=waiting.pk).state == JobState.SUCCEEDED
+
+
+def test_a_revision_is_made_once_and_the_one_before_is_not_kept(settings: Settings, made: list[str]) -> None:
+    keep(1)
+    keep(9, series="1.2.3.9")
+    work()
+    time_passes(61)
+    work()
+    del made[:]
+    keep(2)
+    work()
+    time_passes(61)
+    work()
+    assert made == ["1.2.3.1.1", "1.2.3.1.2"]
+    assert len(kept(settings, "metadata")) == 2
+
+
+def test_many_studies_make_one_job(made: list[str]) -> None:
+    for number in range(12):
+        keep(1, series=f"7.{number}.1", study=f"7.{number}")
+    assert len(work()) == 1
+    time_passes(61)
+    assert work() == []
+    assert len(made) == 12
+
+
+def test_what_somebody_waits_for_goes_first(made: list[str]) -> None:
+    keep(1)
+    work()
+    time_passes(61)
+    assert queue.claim(worker="test", kinds=["warm_up", "other"])
+    Job.objects.update(state=JobState.QUEUED, lease_until=None)
+    queue.submit(kind="other", principal=system("test"))
+    claimed = queue.claim(worker="test", kinds=["warm_up", "other"])
+    assert claimed is not None
+    assert claimed.kind == "other"
+
+
+def test_a_file_that_is_lost_stops_nothing(settings: Settings, made: list[str]) -> None:
+    keep(1)
+    keep(2, series="1.2.3.2")
+    work()
+    (settings.ARCHIVE / Instance.objects.get(instance_number="1").path).unlink()
+    time_passes(61)
+    assert work() == []
+    assert len(kept(settings, "metadata")) == 1
+    assert Job.objects.get().state == JobState.SUCCEEDED
