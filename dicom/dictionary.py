@@ -52,6 +52,17 @@ def keyword(tag: int) -> str:
     return entry[4] if entry else ""
 
 
+def keywords() -> dict[str, str]:
+    """Tag in hexadecimal -> keyword, of all that have one; the digits of repeating groups that vary are `x`."""
+    standard = {f"{tag:08X}": entry[4] for tag, entry in _STANDARD.items() if entry[4]}
+    repeating = {
+        "".join("x" if m == "0" else digit for m, digit in zip(f"{mask:08X}", f"{value:08X}", strict=True)): entry[4]
+        for mask, value, entry in _REPEATING
+        if entry[4]
+    }
+    return standard | repeating
+
+
 def tag_of(keyword: str) -> int | None:
     """The tag of a keyword such as `PatientID`."""
     return _TAGS.get(keyword)

@@ -25,7 +25,7 @@ def lines(listener: Listener, password: str | None, closed: str = "") -> Iterato
     yield f"  Database   {'PostgreSQL' if connection.vendor == 'postgresql' else 'SQLite'}"
     yield ""
     if password:
-        yield f"  First start: sign in at {http}/admin/ as"
+        yield f"  First start: sign in at {http}/ as"
         yield ""
         yield "      user       admin"
         yield f"      password   {password}"
@@ -33,5 +33,5 @@ def lines(listener: Listener, password: str | None, closed: str = "") -> Iterato
         yield "  This password is shown once and stored nowhere."
         yield ""
     elif os.environ.get("PACS_ADMIN_PASSWORD"):
-        yield f"  Sign in at {http}/admin/ as admin; its first password is the one in PACS_ADMIN_PASSWORD."
+        yield f"  Sign in at {http}/ as admin; its first password is the one in PACS_ADMIN_PASSWORD."
         yield ""

@@ -62,10 +62,12 @@ INSTALLED_APPS = [
     "apps.storage",
     "apps.qr",
     "apps.viewer",
+    "apps.console",
     "pacs",
 ]
 MIDDLEWARE = [
     "pacs.middleware.RequestIdentity",
+    "pacs.middleware.ContentSecurityPolicy",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -74,6 +76,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
 ]
 ROOT_URLCONF = "pacs.urls"
 WSGI_APPLICATION = "pacs.wsgi.application"
@@ -124,7 +127,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = environment.time_zone()
 LANGUAGE_CODE = "en"
-LOGIN_URL = "admin:login"
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "sign-in"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -134,6 +139,10 @@ AUTH_PASSWORD_VALIDATORS = [
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [path for path in (BASE_DIR / "static",) if path.is_dir()]
 WHITENOISE_USE_FINDERS = True  # served from where they are: nothing to collect before the first start
+# Asked for again each time, and mostly answered 304: no browser runs the scripts of an older version. What is of others
+# has its version in its path.
+WHITENOISE_MAX_AGE = 0
+WHITENOISE_IMMUTABLE_FILE_TEST = r"^/static/vendor/"
 
 LOGGING = logs.configuration()
 LOGGING_CONFIG = "logging.config.dictConfig"

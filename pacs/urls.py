@@ -1,11 +1,13 @@
 """Every address of this server."""
 
 from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from apps.accounts import sign_ins
+from apps.console import views
 from apps.qr.api.wado_uri import WadoUri
 from apps.viewer.views import viewer
 from pacs import health
@@ -14,7 +16,16 @@ admin.autodiscover()
 sign_ins.connect()
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("", RedirectView.as_view(pattern_name="studies"), name="home"),
+    path("sign-in/", LoginView.as_view(template_name="console/sign_in.html"), name="sign-in"),
+    path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("search/", views.search, name="search"),
+    path("studies/", views.studies, name="studies"),
+    path("studies/<str:study>/", views.study, name="study"),
+    path("quick-look/keywords.json", views.keywords, name="keywords"),
+    path("quick-look/<str:study>/", views.quick_look, name="quick-look"),
+    path("quick-look/<str:study>/<str:series>/", views.quick_look, name="quick-look-series"),
+    path("favicon.ico", RedirectView.as_view(url="/static/console/icon.svg")),
     path("admin/", admin.site.urls),
     path("dicomweb/", include("pacs.dicomweb")),
     path("wado", WadoUri.as_view()),

@@ -8,7 +8,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from PIL import Image, ImageStat
-from playwright.sync_api import Browser, ConsoleMessage, Request, Response, WebError, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Dialog,
+    Request,
+    Response,
+    WebError,
+    expect,
+    sync_playwright,
+)
 
 from tests.node import Node
 from tests.peers import peer
@@ -62,6 +71,7 @@ class Window:
         self.context.on("response", self._answered)
         self.context.on("console", self._said)
         self.context.on("weberror", self._raised)
+        self.context.on("dialog", self._asked_aloud)
         self.page = self.context.new_page()
 
     def __enter__(self) -> "Window":
@@ -88,6 +98,10 @@ class Window:
 
     def _raised(self, error: WebError) -> None:
         self.complaints.append(str(error.error))
+
+    def _asked_aloud(self, dialog: Dialog) -> None:
+        self.complaints.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def sign_in(self, user: str = "admin", password: str | None = None) -> "Window":
         self.page.goto("/admin/login/?next=/health/live")

@@ -89,13 +89,20 @@ def pages(query: Query, columns: Sequence[str], principal: Principal) -> Iterato
         size = min(PAGE, left)
 
 
-def page(query: Query, columns: Sequence[str], principal: Principal, *, offset: int, limit: int) -> list[Row]:
-    """Values of `columns` of so many rows in an order that stays: of a study or a series by number, else the newest
-    first. What is skipped is walked by its ids alone."""
+def page(
+    query: Query,
+    columns: Sequence[str],
+    principal: Principal,
+    *,
+    offset: int,
+    limit: int,
+    order: Sequence[str] = (),
+) -> list[Row]:
+    """Values of `columns` of so many rows in an order that stays: the one given, or of a study or a series by number,
+    else the newest first. What is skipped is walked by its ids alone."""
     with borrowed():
-        ids = list(
-            matching(query, principal).order_by(*_order(query)).values_list("pk", flat=True)[offset : offset + limit]
-        )
+        found_rows = matching(query, principal).order_by(*(order or _order(query)))
+        ids = list(found_rows.values_list("pk", flat=True)[offset : offset + limit])
         rows = (
             MODELS[query.level]._default_manager.filter(pk__in=ids).annotate(**_annotations(query, columns, principal))
         )

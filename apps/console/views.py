@@ -1,0 +1,132 @@
+"""Pages: the list of studies, a study, the quick look."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_safe
+from django_htmx.http import replace_url
+from django_htmx.middleware import HtmxDetails
+
+from apps.accounts.users import asking
+from apps.console import studies as verbs
+from apps.console.studies import HEADINGS, MODALITIES, Filters, Page
+from apps.qr.retrieve import missing
+from dicom import dictionary
+from dicom.errors import DicomError, InvalidValue
+from dicom.sop_classes import Service
+from dicom.values import is_uid
+
+View = Callable[..., HttpResponse]
+
+
+def page(view: View) -> View:
+    """For who is signed in; what it shows of patients is kept by no cache."""
+    return require_safe(login_required(cache_control(private=True, no_store=True)(_told(view))))
+
+
+def _told(view: View) -> View:
+    """An error of ours is a page that says it."""
+
+    @wraps(view)
+    def told(request: HttpRequest, **parts: str) -> HttpResponse:
+        try:
+            return view(request, **parts)
+        except DicomError as error:
+            status = getattr(error, "http_status", 400)
+            return render(request, "console/error.html", {"error": error, "status": status}, status=status)
+
+    return told
+
+
+@page
+def studies(request: HttpRequest) -> HttpResponse:
+    principal = asking(request)
+    filters = Filters.from_params(request.GET.dict())
+    error = ""
+    try:
+        found = verbs.find(filters, principal)
+    except InvalidValue as wrong:
+        found, error = Page([], more=False), str(wrong)
+    context = {
+        "filters": filters,
+        "page": found,
+        "error": error,
+        "may_find": principal.may(Service.FIND),
+        "headings": [
+            {
+                "heading": heading,
+                "sorted": heading.sorted(filters.order),
+                "address": filters.address(order=heading.next_order(filters.order), page=1),
+            }
+            for heading in HEADINGS
+        ],
+        "modalities": sorted({*MODALITIES, *filter(None, [filters.modality])}),
+        "next": filters.address(page=filters.page + 1) if found.more else "",
+        "previous": filters.address(page=filters.page - 1) if filters.page > 1 else "",
+        "first": (filters.page - 1) * verbs.PAGE + 1,
+        "last": (filters.page - 1) * verbs.PAGE + len(found.studies),
+    }
+    htmx: HtmxDetails = request.htmx  # type: ignore[attr-defined]
+    if not htmx:
+        return render(request, "console/study_list.html", context)
+    response = render(request, "console/_studies.html", context)
+    return replace_url(response, f"{reverse('studies')}{filters.address()}".rstrip("?"))
+
+
+@page
+def search(request: HttpRequest) -> HttpResponse:
+    """The box at the top of every page: to the list, filtered by what was meant."""
+    text = request.GET.get("q", "").strip()
+    if is_uid(text) and verbs.study(text, asking(request)):
+        return redirect("study", study=text)
+    return redirect(f"{reverse('studies')}{verbs.guess(text, asking(request)).address()}")
+
+
+@page
+def study(request: HttpRequest, study: str) -> HttpResponse:
+    principal = asking(request)
+    context = {
+        "study": _visible(request, study),
+        "series": verbs.series_of(study, principal),
+        "dicomweb": settings.DICOMWEB,
+        "may_get": principal.may(Service.GET),
+    }
+    return render(request, "console/study_detail.html", context)
+
+
+@page
+def quick_look(request: HttpRequest, study: str, series: str = "") -> HttpResponse:
+    if series and not is_uid(series):
+        raise Http404
+    context = {
+        "study": _visible(request, study),
+        "series": series,
+        "dicomweb": settings.DICOMWEB,
+        "version": settings.VERSION,
+    }
+    return render(request, "console/quick_look.html", context)
+
+
+@require_safe
+@login_required
+@cache_control(private=True, max_age=86_400)
+def keywords(request: HttpRequest) -> JsonResponse:
+    """Tag -> keyword of the standard elements; the digits of repeating groups that vary are `x`."""
+    return JsonResponse(dictionary.keywords())
+
+
+def _visible(request: HttpRequest, uid: str) -> Any:
+    """Raises NotThere, Deleted, Http404."""
+    if not is_uid(uid):
+        raise Http404
+    found = verbs.study(uid, asking(request))
+    if found is None:
+        raise missing({"StudyInstanceUID": uid})
+    return found
