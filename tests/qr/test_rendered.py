@@ -199,6 +199,10 @@ def test_documents_come_out_as_they_went_in(node: Node, session: requests.Sessio
     assert cda.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
     assert cda.headers["X-Content-Type-Options"] == "nosniff"
     assert session.get(pdf.url, headers={"Accept": "image/jpeg"}).status_code == 406
+    series = url(node, f"{STUDY}/series/1.2.3.4/rendered")
+    assert session.get(series, headers={"Accept": "application/pdf"}).content == PDF
+    wrapped = session.get(series, headers={"Accept": 'multipart/related; type="application/pdf"'})
+    assert [body for _, body in parts(wrapped)] == [PDF]
 
 
 def test_who_has_the_picture_already_does_not_get_it_again(node: Node, session: requests.Session) -> None:

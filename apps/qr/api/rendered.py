@@ -50,7 +50,7 @@ class Rendered(DicomWebView):
         if not len(found):
             raise missing(keys)
         ranges = self.accepted(request)
-        if "instance" in uids:
+        if len(found) == 1:
             (row,) = found
             response = _of_instance(request, row, ranges, asked, frames)
         else:
@@ -106,7 +106,7 @@ def _of_frames(several: Sequence[tuple[Stored, Asked]]) -> HttpResponseBase:
 def _of_several(
     request: Request, rows: list[Stored], ranges: Sequence[MediaRange], asked: Look, count: int
 ) -> HttpResponseBase:
-    """The picture of the one instance that can be shown so, or those of several; documents come from their instance."""
+    """Pictures, a part each, whichever form is asked for; documents come from their instance."""
     chosen = [
         (row, Asked(form.media_type, asked))
         for row in rows
@@ -115,8 +115,6 @@ def _of_several(
     if not chosen:
         raise NotAcceptable(f"There is only {', '.join(rendered.PICTURES)} of images; documents from their instance")
     tag = tag_of("pictures", *((row.pk, row.revision, row.path, one.key) for row, one in chosen), weak=True)
-    if count == 1 and not any(media.type == MULTIPART for media in ranges[:1]):
-        return conditional(request, tag, lambda: pictured(*chosen[0]))
     return conditional(request, tag, lambda: _multipart(chosen, partial=len(chosen) < count))
 
 
@@ -150,10 +148,13 @@ def _multipart(several: Sequence[tuple[Stored, Asked]], *, partial: bool = False
     """What cannot be shown is left out, and logged, unless that is all."""
     boundary = secrets.token_hex(16)
     parts = wado.begun(_parts(several))
-    media_type = several[0][1].media_type
-    content_type = f'{MULTIPART}; type="{media_type}"; boundary={boundary}'
+    content_type = _multipart_type(several[0][1].media_type, boundary)
     status = 206 if partial else 200
     return StreamingHttpResponse(wado.multipart(parts, boundary), content_type=content_type, status=status)
+
+
+def _multipart_type(media_type: str, boundary: str) -> str:
+    return f'{MULTIPART}; type="{media_type}"; boundary={boundary}'
 
 
 def _parts(several: Sequence[tuple[Stored, Asked]]) -> Iterator[tuple[str, Iterator[bytes]]]:
@@ -174,19 +175,22 @@ def _parts(several: Sequence[tuple[Stored, Asked]]) -> Iterator[tuple[str, Itera
 
 def document(request: Request, row: Stored, form: Form) -> HttpResponseBase:
     """What the object encapsulates, as it went in."""
-    tag = tag_of("document", row.pk, row.revision, row.path)
 
     def answer() -> HttpResponseBase:
         value = BulkValue(row, _ENCAPSULATED_DOCUMENT)
         if form.media_type in _TEXTS and value.size and b"".join(value.between(value.size - 1, value.size)) == b"\0":
             value.size -= 1
+        if form.multipart:
+            boundary = secrets.token_hex(16)
+            whole = value.between(0, value.size)
+            body = whole.framed(wado.part_head(form.media_type, boundary), wado.last_boundary(boundary))
+            return StreamingHttpResponse(body, content_type=_multipart_type(form.media_type, boundary))
         response = ranged(request, value, content_type=form.media_type, tag=tag)
         if form.media_type != rendered.PDF:  # whose viewer is a plug-in, which a sandbox forbids
             response["Content-Security-Policy"] = "sandbox; default-src 'none'"
         return response
 
-    if form.multipart:
-        raise NotAcceptable(f"There is only {form.media_type}")
+    tag = tag_of("document", row.pk, row.revision, row.path, weak=form.multipart)
     return conditional(request, tag, answer)
 
 
