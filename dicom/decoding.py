@@ -3,178 +3,171 @@
 import itertools
 import os
 import resource
+import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from pydicom.pixels import get_decoder
 
-from dicom.elements import PIXEL_DATA
+from dicom.elements import EXPLICIT_LITTLE, PIXEL_DATA
 from dicom.errors import CannotReencode
+from dicom.frames import Frames, Native, NoPixels, locate, opened
+from dicom.image import LOSSY_IMAGE_COMPRESSION, PHOTOMETRIC_INTERPRETATION, PLANAR_CONFIGURATION, Image
 from dicom.reencode import Replacements, Streamed, rewrite
-from dicom.walk import ELEMENT, ENCAPSULATED, SEQUENCE, Walker
-from dicom.windows import FileWindow
+from dicom.walk import ENCAPSULATED, SEQUENCE, Walker
+from dicom.windows import FileWindow, Readable
 
-SAMPLES_PER_PIXEL: Final = 0x00280002
-PHOTOMETRIC_INTERPRETATION: Final = 0x00280004
-PLANAR_CONFIGURATION: Final = 0x00280006
-NUMBER_OF_FRAMES: Final = 0x00280008
-ROWS: Final = 0x00280010
-COLUMNS: Final = 0x00280011
-BITS_ALLOCATED: Final = 0x00280100
-BITS_STORED: Final = 0x00280101
-PIXEL_REPRESENTATION: Final = 0x00280103
-LOSSY_IMAGE_COMPRESSION: Final = 0x00282110
 ICON_IMAGE_SEQUENCE: Final = 0x00880200
 EXTENDED_OFFSET_TABLE: Final = 0x7FE00001
 EXTENDED_OFFSET_TABLE_LENGTHS: Final = 0x7FE00002
 ENCAPSULATED_VALUE_TOTAL_LENGTH: Final = 0x7FE00003
 
-_NUMBERS: Final = {
-    SAMPLES_PER_PIXEL: "samples_per_pixel",
-    PLANAR_CONFIGURATION: "planar_configuration",
-    ROWS: "rows",
-    COLUMNS: "columns",
-    BITS_ALLOCATED: "bits_allocated",
-    BITS_STORED: "bits_stored",
-    PIXEL_REPRESENTATION: "pixel_representation",
-}
-_WANTED: Final = frozenset({*_NUMBERS, PHOTOMETRIC_INTERPRETATION, NUMBER_OF_FRAMES, LOSSY_IMAGE_COMPRESSION})
-_LONGEST_WANTED: Final = 64
-_OFFSET_TABLES: Final = frozenset({EXTENDED_OFFSET_TABLE, EXTENDED_OFFSET_TABLE_LENGTHS})
 RLE: Final = "1.2.840.10008.1.2.5"
 _LOSSY_JPEG: Final = frozenset({"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"})
 # Their result is lossy for ever (PS3.3 C.7.6.1.1.5); the others may have been lossless.
 _ALWAYS_LOSSY: Final = _LOSSY_JPEG | {"1.2.840.10008.1.2.4.81"}
 _COPIES_OF_A_FRAME: Final = 4  # encoded, decoded, corrected, in bytes
+_FLOATS: Final = {"FloatPixelData": "<f4", "DoubleFloatPixelData": "<f8"}
+# Of JPEG and JPEG-LS (ISO 10918-1 B.1.1.3).
+_JPEG_START: Final = b"\xff\xd8\xff"
+_JPEG_END: Final = b"\xff\xd9"
+_LONGEST_PADDING: Final = 16
+_ITEM: Final = struct.Struct("<HHI").pack
+
+Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+# What became of the description of a frame when it was decoded, by pydicom's names.
+Properties = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
-    """What the header says about the pixels, and where they are in the data set."""
+def frames(
+    source: int, output: int, *, dataset_offset: int, size: int, transfer_syntax_uid: str, indexes: list[int]
+) -> dict[str, Any]:
+    """The job: these frames, which count from 0, as native ones are, one behind the other.
 
-    elements: dict[int, bytes]
-    pixel_offset: int
-    compressed_icon: bool
-
-    def options(self) -> dict[str, Any]:
-        options: dict[str, Any] = {"pixel_keyword": "PixelData", "number_of_frames": self.number_of_frames}
-        options |= {"planar_configuration": 0, "pixel_representation": 0, "bits_stored": self.number(BITS_ALLOCATED)}
-        options |= {name: self.number(tag) for tag, name in _NUMBERS.items() if tag in self.elements}
-        options["photometric_interpretation"] = self.text(PHOTOMETRIC_INTERPRETATION)
-        if self.elements.keys() >= _OFFSET_TABLES:
-            options["extended_offsets"] = (
-                self.elements[EXTENDED_OFFSET_TABLE],
-                self.elements[EXTENDED_OFFSET_TABLE_LENGTHS],
-            )
-        return options
-
-    @property
-    def number_of_frames(self) -> int:
-        text = self.text(NUMBER_OF_FRAMES)
-        return int(text) if text.isdecimal() and int(text) > 0 else 1
-
-    @property
-    def frame_size(self) -> int:
-        """Bytes of a decoded frame."""
-        samples = self.number(ROWS) * self.number(COLUMNS) * (self.number(SAMPLES_PER_PIXEL) or 1)
-        return samples * (self.number(BITS_ALLOCATED) // 8)
-
-    def number(self, tag: int) -> int:
-        return int.from_bytes(self.elements.get(tag, b"")[:2], "little")
-
-    def text(self, tag: int) -> str:
-        return self.elements.get(tag, b"").decode("latin-1").strip(" \0")
+    Raises NoPixels, NoSuchFrame, CannotReencode, and whatever a codec raises.
+    """
+    window = opened(FileWindow(source, dataset_offset, size), transfer_syntax_uid)
+    where = locate(window, transfer_syntax_uid)
+    photometric = where.image.photometric_interpretation
+    for frame, properties in decoded(window, where, transfer_syntax_uid, indexes):
+        photometric = _photometric(properties)
+        _copy([frame.tobytes()], output)
+    return {"photometric_interpretation": photometric}
 
 
-def read_image(window: FileWindow, transfer_syntax_uid: str) -> Image | None:
-    """Walks the data set for what describes its pixels; None where there are none. Raises InvalidDataSet."""
-    elements: dict[int, bytes] = {}
-    pixel_offset, top, compressed_icon, native = -1, 0, False, False
-    walker = Walker(window, transfer_syntax_uid)
-    for kind, tag, _, offset, length, _ in walker.tokens():
-        if kind == SEQUENCE and walker.depth == 1:
-            top = tag
-        elif kind == ENCAPSULATED and walker.depth:
-            compressed_icon |= top == ICON_IMAGE_SEQUENCE
-        elif kind == ENCAPSULATED and tag == PIXEL_DATA:
-            pixel_offset = offset
-        elif kind == ELEMENT and not walker.depth:
-            native |= tag == PIXEL_DATA
-            if tag in _OFFSET_TABLES or (tag in _WANTED and length <= _LONGEST_WANTED):
-                elements[tag] = walker.read(offset, length)
-    if native:
-        raise CannotReencode("the pixel data is not compressed, its transfer syntax says it is")
-    return Image(elements, pixel_offset, compressed_icon) if pixel_offset >= 0 else None
+def decoded(
+    window: Readable, where: Frames, transfer_syntax_uid: str, indexes: Iterable[int]
+) -> Iterator[tuple[Array, Properties]]:
+    """Frames as rows, columns and samples, in little endian. What was compressed without loss stays what it was, to
+    the bit above Bits Stored; what JPEG made YBR is RGB again."""
+    image, native = where.image, isinstance(where, Native)
+    _check(image, native=native)
+    sample = _sample(image, where.keyword)
+    decoder = get_decoder(EXPLICIT_LITTLE if native else transfer_syntax_uid)
+    options = _options(image, where.keyword, transfer_syntax_uid, native=native)
+    for index in indexes:
+        frame, properties = next(decoder.iter_array(_encoded(window, where, index), **options))
+        if frame.itemsize > sample.itemsize or frame.size != image.rows * image.columns * image.samples_per_pixel:
+            raise CannotReencode("the compressed image is not what its header describes")
+        yield frame.astype(sample, copy=False), properties
+
+
+def _check(image: Image, *, native: bool) -> None:
+    if not image.native_bits or (image.bits_allocated % 8 and not native):
+        raise CannotReencode("the size of the image is not stated")
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and image.decoded_size * _COPIES_OF_A_FRAME > limit:
+        raise CannotReencode("a frame is larger than the decoder's memory")
+
+
+def _sample(image: Image, keyword: str) -> "np.dtype[Any]":
+    kind = "i" if image.pixel_representation == 1 else "u"
+    return np.dtype(_FLOATS.get(keyword) or f"<{kind}{max(image.bits_allocated // 8, 1)}")
+
+
+def _options(image: Image, keyword: str, transfer_syntax_uid: str, *, native: bool) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "pixel_keyword": keyword,
+        "number_of_frames": 1,
+        "rows": image.rows,
+        "columns": image.columns,
+        "samples_per_pixel": image.samples_per_pixel,
+        "bits_allocated": image.bits_allocated,
+        "bits_stored": image.bits_stored,
+        "pixel_representation": image.pixel_representation,
+        "planar_configuration": image.planar_configuration,
+        "photometric_interpretation": image.photometric_interpretation,
+        "as_rgb": transfer_syntax_uid in _LOSSY_JPEG,
+    }
+    if native or transfer_syntax_uid == RLE or not image.pixel_representation:
+        options["correct_unused_bits"] = False
+    return options
+
+
+def _encoded(window: Readable, where: Frames, index: int) -> bytes:
+    """A frame as pydicom takes it: native, or encapsulated and all of its pixel data."""
+    frame = b"".join(where.pieces(window, index))
+    if isinstance(where, Native):
+        return frame
+    if frame.startswith(_JPEG_START) and _JPEG_END not in frame.rstrip(b"\0")[-_LONGEST_PADDING:]:
+        raise CannotReencode("the compressed image is cut short")  # some codecs would make up what is missing
+    return b"".join(
+        (_ITEM(0xFFFE, 0xE000, 0), _ITEM(0xFFFE, 0xE000, len(frame)), frame, _ITEM(0xFFFE, 0xE0DD, 0))
+    )  # fmt: skip
 
 
 def decompress(source: int, output: int, *, dataset_offset: int, size: int, from_syntax: str, to_syntax: str) -> None:
-    """Reads the data set at `dataset_offset` of one open file, writes it in a native syntax to another.
+    """The job: the data set at `dataset_offset` of one open file, in a native syntax, as another.
 
     Raises CannotReencode, and whatever a codec raises.
     """
     window = FileWindow(source, dataset_offset, size)
-    image = read_image(window, from_syntax)
-    if image is None:
-        _copy(rewrite(window, from_syntax=from_syntax, to_syntax=to_syntax), output)
-        return
-    _check(image)
-    with open(source, "rb", closefd=False) as encoded:
-        encoded.seek(dataset_offset + image.pixel_offset)
-        frames = _frames(encoded, image, from_syntax)
-        first, properties = next(frames)
-        changes = _changes(image, from_syntax, properties, itertools.chain([first], (frame for frame, _ in frames)))
-        _copy(rewrite(window, from_syntax=from_syntax, to_syntax=to_syntax, replacements=changes), output)
+    changes: Replacements | None = None
+    try:
+        where = locate(window, from_syntax)
+    except NoPixels:
+        pass
+    else:
+        decoding = decoded(window, where, from_syntax, range(where.image.number_of_frames))
+        frame, properties = next(decoding)
+        all_frames = itertools.chain([frame], (frame for frame, _ in decoding))
+        changes = _changes(where.image, from_syntax, properties, (frame.tobytes() for frame in all_frames))
+        if _has_compressed_icon(window, from_syntax):
+            changes = {**changes, ICON_IMAGE_SEQUENCE: None}  # optional, and unreadable in a native syntax
+    _copy(rewrite(window, from_syntax=from_syntax, to_syntax=to_syntax, replacements=changes), output)
 
 
-def _check(image: Image) -> None:
-    if not image.frame_size or image.number(BITS_ALLOCATED) % 8:
-        raise CannotReencode("the size of the image is not stated")
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY and image.frame_size * _COPIES_OF_A_FRAME > limit:
-        raise CannotReencode("a frame is larger than the decoder's memory")
+def _has_compressed_icon(window: Readable, transfer_syntax_uid: str) -> bool:
+    walker, top = Walker(window, transfer_syntax_uid), 0
+    for kind, tag, *_ in walker.tokens():
+        if kind == SEQUENCE and walker.depth == 1:
+            top = tag
+        if kind == ENCAPSULATED and walker.depth and top == ICON_IMAGE_SEQUENCE:
+            return True
+    return False
 
 
-def _frames(encoded: Any, image: Image, from_syntax: str) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """Each frame, little endian and colour by pixel, with what became of its description."""
-    signed = image.number(PIXEL_REPRESENTATION) == 1
-    sample = np.dtype(f"<{'i' if signed else 'u'}{image.number(BITS_ALLOCATED) // 8}")
-    options = image.options()
-    # Lossless stays what it was, to the bit above Bits Stored; what JPEG made YBR goes back to RGB.
-    options["as_rgb"] = from_syntax in _LOSSY_JPEG
-    if from_syntax == RLE or not signed:
-        options["correct_unused_bits"] = False
-    decoded = get_decoder(from_syntax).iter_array(encoded, **options)
-    count = 0
-    for frame, properties in itertools.islice(decoded, image.number_of_frames):
-        if frame.itemsize > sample.itemsize or frame.size * sample.itemsize != image.frame_size:
-            raise CannotReencode("the compressed image is not what its header describes")
-        count += 1
-        yield frame.astype(sample, copy=False).tobytes(), properties
-    if count < image.number_of_frames:
-        raise CannotReencode("there are fewer frames than the header says")
+def _photometric(properties: Properties) -> str:
+    photometric = str(properties["photometric_interpretation"])
+    # Chrominance has been spread over all pixels.
+    return "YBR_FULL" if photometric == "YBR_FULL_422" else photometric
 
 
-def _changes(image: Image, from_syntax: str, properties: dict[str, Any], frames: Iterable[bytes]) -> Replacements:
+def _changes(image: Image, from_syntax: str, properties: Properties, frames: Iterable[bytes]) -> Replacements:
     """The elements that differ once the pixels are native (PS3.5 8.2, PS3.3 C.7.6.3)."""
-    photometric = properties["photometric_interpretation"]
-    if photometric == "YBR_FULL_422":
-        photometric = "YBR_FULL"  # chrominance has been spread over all pixels
-    length = image.frame_size * image.number_of_frames
+    length = image.decoded_size * image.number_of_frames
     changes: dict[int, tuple[str, bytes | Streamed] | None] = {
-        PHOTOMETRIC_INTERPRETATION: ("CS", photometric.encode("ascii")),
+        PHOTOMETRIC_INTERPRETATION: ("CS", _photometric(properties).encode("ascii")),
         EXTENDED_OFFSET_TABLE: None,
         EXTENDED_OFFSET_TABLE_LENGTHS: None,
         ENCAPSULATED_VALUE_TOTAL_LENGTH: None,
-        PIXEL_DATA: ("OW" if image.number(BITS_ALLOCATED) > 8 else "OB", Streamed(length, frames)),
+        PIXEL_DATA: ("OW" if image.bits_allocated > 8 else "OB", Streamed(length, frames)),
     }
-    if image.number(SAMPLES_PER_PIXEL) > 1:
+    if image.samples_per_pixel > 1:
         changes[PLANAR_CONFIGURATION] = ("US", b"\0\0")
-    if from_syntax in _ALWAYS_LOSSY and not image.text(LOSSY_IMAGE_COMPRESSION):
+    if from_syntax in _ALWAYS_LOSSY and not image.lossy_image_compression:
         changes[LOSSY_IMAGE_COMPRESSION] = ("CS", b"01")
-    if image.compressed_icon:
-        changes[ICON_IMAGE_SEQUENCE] = None  # optional, and unreadable in a native syntax
     return changes
 
 

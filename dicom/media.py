@@ -13,7 +13,21 @@ JSON: Final = "application/dicom+json"
 DICOM: Final = "application/dicom"
 ZIP: Final = "application/zip"
 OCTETS: Final = "application/octet-stream"
+# PS3.18 Table 8.7.3-5: transfer syntax -> media type of a frame.
+COMPRESSED: Final = {
+    f"1.2.840.10008.1.2.4.{number}": media_type
+    for media_type, numbers in (
+        ("image/jpeg", (50, 51, 57, 70)),
+        ("image/jls", (80, 81)),
+        ("image/jp2", (90, 91)),
+        ("image/jpx", (92, 93)),
+        ("image/jphc", (201, 202, 203)),
+        ("image/jxl", (110, 111, 112)),
+    )
+    for number in numbers
+} | {"1.2.840.10008.1.2.5": "image/dicom-rle"}
 JSON_OFFERS: Final = (JSON, "application/json")
+_INNER = re.compile(r"\s*;\s*transfer-syntax=", re.ASCII)
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
 
 
@@ -38,12 +52,13 @@ class MediaRange:
     @property
     def part(self) -> str:
         """The type of the parts of `multipart/related; type="..."`; dicomweb-client's default is `*/*`."""
-        return self.parameters.get("type", ANY).lower()
+        return _INNER.split(self.parameters.get("type", ANY))[0].lower()
 
     @property
     def transfer_syntax(self) -> str:
-        """A UID, `*`, or empty."""
-        return self.parameters.get("transfer-syntax", "")
+        """A UID, `*`, or empty; some write it within the quotes of the type."""
+        inner = _INNER.split(self.parameters.get("type", ""))[1:]
+        return self.parameters.get("transfer-syntax", "".join(inner))
 
     def covers(self, media_type: str) -> bool:
         return covers(self.type, media_type)

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from dicom.decoding import decompress
+from dicom.decoding import decompress, frames
 from dicom.drawing import render
 from dicom.errors import DicomError
 
@@ -25,6 +25,7 @@ Job = Callable[..., dict[str, Any] | None]
 
 JOBS: Final[dict[str, Job]] = {
     "decompress": decompress,
+    "frames": frames,
     "render": render,
 }
 _LONGEST_REQUEST: Final = 16 << 20

@@ -200,8 +200,9 @@ def multipart(parts: Iterable[tuple[str, Iterator[bytes]]], boundary: str) -> It
     yield last_boundary(boundary)
 
 
-def part_head(content_type: str, boundary: str) -> bytes:
-    return f"\r\n--{boundary}\r\nContent-Type: {content_type}\r\n\r\n".encode()
+def part_head(content_type: str, boundary: str, location: str = "") -> bytes:
+    head = f"\r\n--{boundary}\r\nContent-Type: {content_type}\r\n"
+    return f"{head}Content-Location: {location}\r\n\r\n".encode() if location else f"{head}\r\n".encode()
 
 
 def last_boundary(boundary: str) -> bytes:

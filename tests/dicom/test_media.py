@@ -35,6 +35,11 @@ def test_commas_and_semicolons_in_quotes_separate_nothing() -> None:
     assert (media.part, media.transfer_syntax) == ("a,b;c", "1.2")
 
 
+def test_a_transfer_syntax_within_the_quotes_of_the_type_is_one() -> None:
+    (media,) = accepted(['multipart/related; type="application/octet-stream; transfer-syntax=*"'])
+    assert (media.part, media.transfer_syntax) == ("application/octet-stream", "*")
+
+
 def test_the_first_offer_that_is_accepted_is_chosen() -> None:
     assert choose(accepted(["*/*"]), OFFERS) == OFFERS[0]
     assert choose(accepted(["application/*;q=0.1, application/json"]), OFFERS) == OFFERS[1]
