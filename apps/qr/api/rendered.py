@@ -19,7 +19,7 @@ from apps.qr.api.search import quotable
 from apps.qr.bulk_data import BulkValue
 from apps.qr.look import Look, frame_numbers
 from apps.qr.rendered import MOST, STILL, Asked, CannotRender, Made
-from apps.qr.retrieve import Instances, Stored, by_uids, instances, missing
+from apps.qr.retrieve import Instances, Stored, missing, named
 from dicom.errors import CannotReencode, DicomError
 from dicom.media import MULTIPART, MediaRange, NotAcceptable, covers
 from dicom.sop_classes import Service
@@ -46,7 +46,7 @@ class Rendered(DicomWebView):
         frames = frame_numbers(uids.pop("frames")) if "frames" in uids else None
         asked = look.of_rs(request.GET.dict())
         keys = unique_keys(uids)
-        found = instances(asking(request), by_uids(keys))
+        found = named(asking(request), keys)
         if not len(found):
             raise missing(keys)
         ranges = self.accepted(request)

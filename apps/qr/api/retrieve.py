@@ -14,7 +14,7 @@ from apps.accounts.users import asking
 from apps.qr import wado
 from apps.qr.api.addresses import unique_keys
 from apps.qr.retrieve import Instances as Retrieved
-from apps.qr.retrieve import by_uids, instances, missing
+from apps.qr.retrieve import missing, named
 from apps.qr.series_metadata import revisions
 from apps.qr.wado import NothingToSend
 from apps.qr.zipped import zipped
@@ -43,7 +43,7 @@ class Retrieve(DicomWebView):
     def found(request: Request, uids: Mapping[str, str]) -> Retrieved:
         """Raises NotThere, Deleted."""
         keys = unique_keys(uids)
-        found = instances(asking(request), by_uids(keys))
+        found = named(asking(request), keys)
         if not len(found):
             raise missing(keys)
         return found

@@ -13,7 +13,7 @@ from apps.qr import look, rendered
 from apps.qr.api.rendered import Form, document, form_of, pictured, warned
 from apps.qr.api.retrieve import single
 from apps.qr.rendered import Asked
-from apps.qr.retrieve import Instances, by_uids, instances, missing
+from apps.qr.retrieve import Instances, missing, named
 from dicom.errors import InvalidValue
 from dicom.media import DICOM, MediaRange, NotAcceptable, accepted
 from dicom.sop_classes import Service
@@ -37,7 +37,7 @@ class WadoUri(DicomWebView):
     def get(self, request: Request) -> HttpResponseBase:
         parameters = request.GET.dict()
         keys = _keys(parameters)
-        found = instances(asking(request), by_uids(keys))
+        found = named(asking(request), keys)
         if not len(found):
             raise missing(keys)
         (row,) = found
