@@ -78,7 +78,7 @@ def receive(
     try:
         with our_disk:
             here = spool()
-        with Incoming(here, _space(here.root, settings.MINIMUM_FREE)) as file:
+        with Incoming(here, space()) as file:
             provenance = provenance.at(received_ns(file.name))
             meta = part10.meta_group(
                 sop_class_uid=sop_class_uid,
@@ -113,6 +113,11 @@ def announce(stored: Received) -> None:
     """Tell the indexer, which would find it by itself a little later."""
     notices.stored(spool().root, stored)
     failpoint("intake.noticed")
+
+
+def space() -> Space:
+    """Of this node's spool."""
+    return _space(spool().root, settings.MINIMUM_FREE)
 
 
 @lru_cache

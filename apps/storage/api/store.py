@@ -19,11 +19,12 @@ from apps.storage.stow import Outcome, Report
 from dicom import status
 from dicom.dicomjson import Json
 from dicom.errors import DicomError
-from dicom.media import DICOM, JSON_OFFERS, MULTIPART, choose
+from dicom.media import DICOM, JSON, JSON_OFFERS, MULTIPART, choose
 from dicom.multipart import ContentType, Multipart, Part, content_type
 from dicom.sop_classes import Service
 
 _OUT_OF_RESOURCES: Final = 0xA7
+_PARTS: Final = (DICOM, *JSON_OFFERS)
 
 
 class NotSupported(DicomError):
@@ -73,10 +74,10 @@ def _turns() -> BoundedSemaphore:
 def _media(request: Request) -> ContentType:
     """Raises NotSupported, InvalidMultipart."""
     media = content_type(request.META.get("CONTENT_TYPE", ""))
-    whole = f'There is only {MULTIPART}; type="{DICOM}", and {DICOM}'
+    whole = f'There is only {MULTIPART}; type="{DICOM}" or "{JSON}", and {DICOM}'
     if media.type not in (MULTIPART, DICOM):
         raise NotSupported(whole)
-    if media.type == MULTIPART and media.parameters.get("type", DICOM).lower() != DICOM:
+    if media.type == MULTIPART and media.parameters.get("type", DICOM).lower() not in _PARTS:
         raise NotSupported(whole)
     if request.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise NotSupported("A body with a Content-Encoding is not taken")
