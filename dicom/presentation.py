@@ -5,22 +5,18 @@ of enhanced multi-frame (C.7.6.16.2.9, C.7.6.16.2.10). Tables, windows and slope
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
-from dicom.elements import PIXEL_DATA, UNITS, swapped
-from dicom.walk import ELEMENT, ENCAPSULATED, ITEM_END, ITEM_START, SEQUENCE, SEQUENCE_END, Walker
+from dicom.elements import UNITS, swapped
+from dicom.walk import ELEMENT, ITEM_END, ITEM_START, SEQUENCE, SEQUENCE_END, Walker
 
 RECOMMENDED_DISPLAY_FRAME_RATE: Final = 0x00082144
 CINE_RATE: Final = 0x00180040
 FRAME_TIME: Final = 0x00181063
 FRAME_TIME_VECTOR: Final = 0x00181065
 IMAGER_PIXEL_SPACING: Final = 0x00181164
-SAMPLES_PER_PIXEL: Final = 0x00280002
 PHOTOMETRIC_INTERPRETATION: Final = 0x00280004
-PLANAR_CONFIGURATION: Final = 0x00280006
 NUMBER_OF_FRAMES: Final = 0x00280008
-ROWS: Final = 0x00280010
-COLUMNS: Final = 0x00280011
 PIXEL_SPACING: Final = 0x00280030
 PIXEL_ASPECT_RATIO: Final = 0x00280034
 BITS_ALLOCATED: Final = 0x00280100
@@ -49,25 +45,22 @@ PIXEL_VALUE_TRANSFORMATION_SEQUENCE: Final = 0x00289145
 PRESENTATION_LUT_SHAPE: Final = 0x20500020
 SHARED_FUNCTIONAL_GROUPS_SEQUENCE: Final = 0x52009229
 PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE: Final = 0x52009230
-EXTENDED_OFFSET_TABLE: Final = 0x7FE00001
-EXTENDED_OFFSET_TABLE_LENGTHS: Final = 0x7FE00002
-PIXELS: Final = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", PIXEL_DATA: "PixelData"}
 
 _SHORT: Final = frozenset(
-    {RECOMMENDED_DISPLAY_FRAME_RATE, CINE_RATE, FRAME_TIME, IMAGER_PIXEL_SPACING, SAMPLES_PER_PIXEL}
-    | {PHOTOMETRIC_INTERPRETATION, NUMBER_OF_FRAMES, PIXEL_SPACING, PIXEL_ASPECT_RATIO, BITS_ALLOCATED, BITS_STORED}
-    | {HIGH_BIT, PIXEL_REPRESENTATION, SMALLEST_IMAGE_PIXEL_VALUE, LARGEST_IMAGE_PIXEL_VALUE, PIXEL_PADDING_VALUE}
-    | {PIXEL_PADDING_RANGE_LIMIT, WINDOW_CENTER, WINDOW_WIDTH, RESCALE_INTERCEPT, RESCALE_SLOPE, VOI_LUT_FUNCTION}
-    | {*PALETTE_DESCRIPTORS, LUT_DESCRIPTOR, PRESENTATION_LUT_SHAPE, PLANAR_CONFIGURATION, ROWS, COLUMNS}
+    {RECOMMENDED_DISPLAY_FRAME_RATE, CINE_RATE, FRAME_TIME, IMAGER_PIXEL_SPACING, PHOTOMETRIC_INTERPRETATION}
+    | {NUMBER_OF_FRAMES, PIXEL_SPACING, PIXEL_ASPECT_RATIO, BITS_ALLOCATED, BITS_STORED, HIGH_BIT, PIXEL_REPRESENTATION}
+    | {SMALLEST_IMAGE_PIXEL_VALUE, LARGEST_IMAGE_PIXEL_VALUE, PIXEL_PADDING_VALUE, PIXEL_PADDING_RANGE_LIMIT}
+    | {WINDOW_CENTER, WINDOW_WIDTH, RESCALE_INTERCEPT, RESCALE_SLOPE, VOI_LUT_FUNCTION, PRESENTATION_LUT_SHAPE}
+    | {*PALETTE_DESCRIPTORS, LUT_DESCRIPTOR}
 )
 _TABLES: Final = frozenset({*PALETTE_DATA, *SEGMENTED_PALETTE_DATA, LUT_DATA})
-_LONG: Final = _TABLES | {FRAME_TIME_VECTOR, EXTENDED_OFFSET_TABLE, EXTENDED_OFFSET_TABLE_LENGTHS}
+_LONG: Final = _TABLES | {FRAME_TIME_VECTOR}
 _SEQUENCES: Final = frozenset(
     {MODALITY_LUT_SEQUENCE, VOI_LUT_SEQUENCE, PIXEL_MEASURES_SEQUENCE, FRAME_VOI_LUT_SEQUENCE}
     | {PIXEL_VALUE_TRANSFORMATION_SEQUENCE, SHARED_FUNCTIONAL_GROUPS_SEQUENCE, PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE}
 )
 _LONGEST_SHORT: Final = 1024  # windows may be many
-_LONGEST_LONG: Final = 1 << 22
+_LONGEST_LONG: Final = 1 << 20
 _MOST_ITEMS: Final = 200_000
 
 LINEAR, LINEAR_EXACT, SIGMOID = "LINEAR", "LINEAR_EXACT", "SIGMOID"
@@ -95,17 +88,6 @@ class Table:
     first: int
     bits: int
     data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class PixelData:
-    """Where the pixels are in the data set; `vr` and whether they are compressed."""
-
-    keyword: str
-    vr: str
-    offset: int
-    length: int
-    encapsulated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,54 +155,13 @@ class Header:
 
     def __init__(self, walker: Walker) -> None:
         """Raises InvalidDataSet."""
-        collected = _Collected(walker)
-        self._top, self.pixels = collected.top, collected.pixels
-
-    @property
-    def number_of_frames(self) -> int:
-        """One where nothing sensible is said."""
-        text = self._top.text(NUMBER_OF_FRAMES)
-        return int(text) if text.isdecimal() and 0 < len(text) < 10 and int(text) else 1
-
-    @property
-    def signed(self) -> bool:
-        return self._top.number(PIXEL_REPRESENTATION) == 1
-
-    @property
-    def pixels_of_frame(self) -> int:
-        return self._top.number(ROWS) * self._top.number(COLUMNS)
-
-    @property
-    def frame_size(self) -> int:
-        """Bytes of a decoded frame; 0 where its size is not stated."""
-        top = self._top
-        return self.pixels_of_frame * top.number(SAMPLES_PER_PIXEL, 1) * ((top.number(BITS_ALLOCATED) + 7) // 8)
-
-    def decoder_options(self) -> dict[str, Any]:
-        """As pydicom's decoders have them."""
-        top, pixels = self._top, self.pixels
-        assert pixels is not None
-        options: dict[str, Any] = {
-            "pixel_keyword": pixels.keyword,
-            "pixel_vr": pixels.vr,
-            "number_of_frames": self.number_of_frames,
-            "rows": top.number(ROWS),
-            "columns": top.number(COLUMNS),
-            "samples_per_pixel": top.number(SAMPLES_PER_PIXEL, 1),
-            "photometric_interpretation": top.text(PHOTOMETRIC_INTERPRETATION) or "MONOCHROME2",
-            "planar_configuration": top.number(PLANAR_CONFIGURATION),
-            "bits_allocated": top.number(BITS_ALLOCATED),
-            "bits_stored": top.number(BITS_STORED) or top.number(BITS_ALLOCATED),
-            "pixel_representation": top.number(PIXEL_REPRESENTATION),
-        }
-        tables = [top.values.get(tag, b"") for tag in (EXTENDED_OFFSET_TABLE, EXTENDED_OFFSET_TABLE_LENGTHS)]
-        return options | ({"extended_offsets": tuple(tables)} if all(tables) else {})
+        self._top = _Collected(walker).top
 
     def frame(self, number: int) -> Presentation:
         """The first is 0."""
         top, groups = self._top, tuple(self._groups(number))
+        signed = top.number(PIXEL_REPRESENTATION) == 1
         photometric = top.text(PHOTOMETRIC_INTERPRETATION).upper()
-        signed = self.signed
         bits = top.number(BITS_STORED) or top.number(BITS_ALLOCATED) or 8
         modality = _modality(_found(groups, PIXEL_VALUE_TRANSFORMATION_SEQUENCE) or top, top, signed)
         voi = _voi(_found(groups, FRAME_VOI_LUT_SEQUENCE), modality) or _voi(top, modality)
@@ -265,17 +206,14 @@ class _Collected:
 
     def __init__(self, walker: Walker) -> None:
         self.top = Item()
-        self.pixels: PixelData | None = None
         self._levels: list[Item | None] = [self.top]  # None: below a sequence nobody wants
         self._tags: list[int] = []
         self._items = 0
         for kind, tag, vr, offset, length, little in walker.tokens():
-            if kind in (ELEMENT, ENCAPSULATED):
-                if tag in PIXELS and self._levels[-1] is self.top:
-                    vr = vr if " " not in vr else "OW"
-                    self.pixels = PixelData(PIXELS[tag], vr, offset, length, kind == ENCAPSULATED)
-                elif self._levels[-1] is not None and length <= _longest(tag):
-                    self._levels[-1].values[tag] = _little(walker.read(offset, length), tag, vr, little)
+            if kind == ELEMENT:
+                level = self._levels[-1]
+                if level is not None and length <= _longest(tag):
+                    level.values[tag] = _little(walker.read(offset, length), tag, vr, little)
             elif kind == SEQUENCE:
                 self._tags.append(tag)
             elif kind == SEQUENCE_END:

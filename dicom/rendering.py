@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.pixels import convert_color_space
 
 from dicom.errors import CannotReencode
 from dicom.presentation import LINEAR, SIGMOID, Presentation, Table, Window
@@ -17,12 +18,13 @@ Picture = NDArray[np.uint8]  # rows, columns; and three samples for colour
 
 _WHITE: Final = 255
 _MOST_ENTRIES: Final = 1 << 16
+_YBR: Final = ("YBR_FULL", "YBR_FULL_422")
 _RGB: Final = ("RGB", "YBR_RCT", "YBR_ICT")  # the latter as codecs give them
 
 
 def picture(frame: Pixels, shown: Presentation, window: Window | None = None) -> Picture:
-    """`frame`: rows, columns, and samples if there are several, RGB if they are colours; `window` is for grey values
-    and replaces that of the image. Raises CannotReencode for colours we do not know."""
+    """`frame`: rows, columns, and samples if there are several; `window` is for grey values and replaces that of the
+    image. Raises CannotReencode for colours we do not know."""
     photometric = shown.photometric_interpretation
     if frame.ndim == 3 and frame.shape[2] == 1:
         frame = frame[:, :, 0]
@@ -30,6 +32,8 @@ def picture(frame: Pixels, shown: Presentation, window: Window | None = None) ->
         if photometric == "PALETTE COLOR":
             return _palette(frame, shown)
         return _grey(frame, shown, window)
+    if photometric in _YBR and frame.dtype == np.uint8:
+        frame, photometric = convert_color_space(frame, photometric, "RGB"), "RGB"
     if frame.shape[2] != 3 or photometric not in _RGB:
         raise CannotReencode(f"There is no picture of {frame.shape[2]} samples of {photometric[:16] or 'nothing'}")
     return _eight_bits(frame, shown.bits_stored)

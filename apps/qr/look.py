@@ -16,7 +16,6 @@ QUALITY: Final = 90
 LARGEST_SIDE: Final = 8192
 _DECIMAL = re.compile(r"[+-]?(\d{1,20}(\.\d{0,20})?|\.\d{1,20})([eE][+-]?\d{1,3})?", re.ASCII)
 _WHOLE = re.compile(r"\d{1,9}", re.ASCII)
-_NUMBERS = re.compile(r"\d{1,10}(,\d{1,10})*", re.ASCII)
 _FUNCTIONS: Final = {"linear": LINEAR, "linear-exact": LINEAR_EXACT, "sigmoid": SIGMOID}
 
 
@@ -67,14 +66,6 @@ def of_uri(parameters: Mapping[str, str]) -> Look:
     if "region" in parameters:
         port |= {"region": _relative(parameters["region"]), "relative": True}
     return Look(window, port, quality("imageQuality", parameters.get("imageQuality", str(QUALITY))))
-
-
-def frame_numbers(text: str) -> list[int]:
-    """`1,3,5`. Raises InvalidValue."""
-    numbers = [int(part) for part in text.split(",")] if _NUMBERS.fullmatch(text) else [0]
-    if 0 in numbers:
-        raise InvalidValue("Frames are named by their numbers, from 1 on, with commas between")
-    return numbers
 
 
 def _window(text: str) -> Window:

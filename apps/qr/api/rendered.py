@@ -17,7 +17,8 @@ from apps.qr import look, rendered, wado
 from apps.qr.api.addresses import unique_keys
 from apps.qr.api.search import quotable
 from apps.qr.bulk_data import BulkValue
-from apps.qr.look import Look, frame_numbers
+from apps.qr.frames import parse_numbers
+from apps.qr.look import Look
 from apps.qr.rendered import MOST, STILL, Asked, CannotRender, Made
 from apps.qr.retrieve import Instances, Stored, missing, named
 from dicom.errors import CannotReencode, DicomError
@@ -43,7 +44,7 @@ class Rendered(DicomWebView):
     service = Service.GET
 
     def get(self, request: Request, **uids: str) -> HttpResponseBase:
-        frames = frame_numbers(uids.pop("frames")) if "frames" in uids else None
+        frames = parse_numbers(uids.pop("frames")) if "frames" in uids else None
         asked = look.of_rs(request.GET.dict())
         keys = unique_keys(uids)
         found = named(asking(request), keys)
@@ -64,7 +65,7 @@ class Thumbnail(DicomWebView):
     service = Service.GET
 
     def get(self, request: Request, **uids: str) -> HttpResponseBase:
-        frames = frame_numbers(uids.pop("frames")) if "frames" in uids else None
+        frames = parse_numbers(uids.pop("frames")) if "frames" in uids else None
         form = form_of(self.accepted(request), STILL)
         if form is None or form.multipart:
             raise NotAcceptable(f"There is only {', '.join(STILL)}")
