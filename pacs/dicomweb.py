@@ -52,7 +52,7 @@ urlpatterns = [
     resource(_STUDY, get=Retrieve, post=Store, delete=Delete),
     *(resource(address, get=Retrieve, delete=Delete) for address in (_SERIES, _INSTANCE)),
     *(resource(f"{address}/metadata", get=Metadata) for address in (_STUDY, _SERIES, _INSTANCE)),
-    resource(f"{_INSTANCE}/frames/<str:numbers>", get=Frames),
+    resource(_FRAMES, get=Frames),
     resource(f"{_INSTANCE}/bulkdata/<path:way>", get=BulkData),
     *(resource(f"{address}/rendered", get=Rendered) for address in (_STUDY, _SERIES, _INSTANCE, _FRAMES)),
     *(resource(f"{address}/thumbnail", get=Thumbnail) for address in (_STUDY, _SERIES, _INSTANCE, _FRAMES)),

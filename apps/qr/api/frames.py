@@ -25,7 +25,7 @@ class Frames(DicomWebView):
     service = Service.GET
 
     def get(self, request: Request, **uids: str) -> HttpResponseBase:
-        numbers = parse_numbers(uids.pop("numbers"))
+        numbers = parse_numbers(uids.pop("frames"))
         row = instance(asking(request), unique_keys(uids))
         form = choose_form(self.accepted(request), row.transfer_syntax_uid, len(numbers))
         tag = tag_of("frames", row.pk, row.revision, row.path, form, *numbers, weak=form.multipart)
