@@ -20,6 +20,7 @@ from dicom.matching import Sequence as Items
 
 FIRST_PAGE: Final = 100  # the first answer does not wait for hundreds
 PAGE: Final = 500
+_NEAR: Final = 500  # rows that cost less to read than a second query
 _FEW_DAYS: Final = timedelta(days=31)
 Row = tuple[Any, ...]
 
@@ -99,13 +100,14 @@ def page(
     order: Sequence[str] = (),
 ) -> list[Row]:
     """Values of `columns` of so many rows in an order that stays: the one given, or of a study or a series by number,
-    else the newest first. What is skipped is walked by its ids alone."""
+    else the newest first. What is skipped far down is walked by its ids alone."""
+    annotations = _annotations(query, columns, principal)
+    ordered = matching(query, principal).order_by(*(order or _order(query)))
     with borrowed():
-        found_rows = matching(query, principal).order_by(*(order or _order(query)))
-        ids = list(found_rows.values_list("pk", flat=True)[offset : offset + limit])
-        rows = (
-            MODELS[query.level]._default_manager.filter(pk__in=ids).annotate(**_annotations(query, columns, principal))
-        )
+        if offset <= _NEAR and not order:
+            return list(ordered.annotate(**annotations).values_list(*columns)[offset : offset + limit])
+        ids = list(ordered.values_list("pk", flat=True)[offset : offset + limit])
+        rows = MODELS[query.level]._default_manager.filter(pk__in=ids).annotate(**annotations)
         found = {row[-1]: row for row in rows.values_list(*columns, "pk")}
     return [found[key] for key in ids if key in found]
 

@@ -11,12 +11,13 @@ from apps.qr.attributes import (
     ATTRIBUTES,
     BY_KEYWORD,
     INSTANCE_AVAILABILITY,
-    Attribute,
+    NOT_KEYS,
     InformationModel,
     Level,
     Source,
 )
 from apps.qr.query import Query, Return, build
+from apps.qr.rows import Row
 from dicom.dicomjson import Json, from_text
 from dicom.dictionary import dictionary_vr, tag_of
 from dicom.errors import InvalidValue
@@ -28,6 +29,9 @@ _LOCAL_NAMESPACE_ENTITY_ID: Final = "00400031"
 _TAG = re.compile(r"[0-9A-Fa-f]{8}", re.ASCII)
 _NUMBER = re.compile(r"\d{1,30}", re.ASCII)
 _FLAGS: Final = {"true": True, "false": False}
+# In every answer (PS3.18 10.6.3.3), or of no use there.
+_ALWAYS: Final = NOT_KEYS | {int(_RETRIEVE_URL, 16)}
+_ONLINE: Final = {"vr": "CS", "Value": ["ONLINE"]}
 
 # PS3.18 Tables 10.6.3-3 to 10.6.3-5, and what every list of studies or series shows.
 _SHOWN: Final[Mapping[Level, Sequence[str]]] = {
@@ -101,13 +105,15 @@ def from_qido_params(
     asked: dict[int, Any] = {BY_KEYWORD[name].tag: "" for name in _shown(level, within)}
     if reader.all_fields:
         asked |= {tag: "" for tag, attribute in ATTRIBUTES.items() if attribute.level <= level}
-    asked |= {tag: "" for tag in reader.fields if tag in ATTRIBUTES and ATTRIBUTES[tag].level <= level}
+    shown = {tag for tag in reader.fields if tag in ATTRIBUTES and ATTRIBUTES[tag].level <= level}
+    asked |= dict.fromkeys(shown, "")
+    lacking = [name for tag, name in reader.fields.items() if tag not in shown and tag not in _ALWAYS]
     asked |= reader.asked
     asked |= {BY_KEYWORD[name].tag: uid for name, uid in within.items()}
     query = build(asked, model=InformationModel.STUDY_ROOT, level=level, combined_datetime=True)
     matched = {condition.attribute.tag for condition in query.conditions}
     unsupported = [reader.names.get(tag, f"{tag:08X}") for tag in query.unsupported if tag not in matched]
-    return Search(query, reader.limit, reader.offset, tuple(dict.fromkeys([*reader.ignored, *unsupported])))
+    return Search(query, reader.limit, reader.offset, tuple(dict.fromkeys([*reader.ignored, *lacking, *unsupported])))
 
 
 def answer(search: Search, principal: Principal, *, retrieve_url: Callable[[Mapping[str, str]], str]) -> Found:
@@ -115,20 +121,34 @@ def answer(search: Search, principal: Principal, *, retrieve_url: Callable[[Mapp
     query = search.query
     columns = [rows.column(query, returned.attribute) for returned in query.returns]
     page = rows.page(query, columns, principal, offset=search.offset, limit=search.limit + 1) if search.limit else []
-    makers = [(f"{returned.attribute.tag:08X}", _maker(returned)) for returned in query.returns]
     unique = [
         (index, returned.attribute.keyword)
         for index, returned in enumerate(query.returns)
         if returned.attribute.keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
     ]
-    answers = []
-    for row in page[: search.limit]:
-        answer = {tag: make(row[index]) for index, (tag, make) in enumerate(makers)}
-        answer[f"{INSTANCE_AVAILABILITY:08X}"] = {"vr": "CS", "Value": ["ONLINE"]}
-        url = retrieve_url({name: row[index] for index, name in unique})
-        answer[_RETRIEVE_URL] = {"vr": "UR", "Value": [url]}
-        answers.append(dict(sorted(answer.items())))
-    return Found(answers, rows.count(query, principal, most=MOST), len(page) > search.limit)
+
+    def address(row: Row) -> Json:
+        return {"vr": "UR", "Value": [retrieve_url({name: row[index] for index, name in unique})]}
+
+    makers = [
+        *(
+            (f"{returned.attribute.tag:08X}", _of_column(index, returned))
+            for index, returned in enumerate(query.returns)
+        ),
+        (f"{INSTANCE_AVAILABILITY:08X}", lambda row: _ONLINE),
+        (_RETRIEVE_URL, address),
+    ]
+    makers.sort(key=lambda maker: maker[0])
+    answers = [{tag: make(row) for tag, make in makers} for row in page[: search.limit]]
+    return Found(answers, _total(search, principal, len(page)), len(page) > search.limit)
+
+
+def _total(search: Search, principal: Principal, taken: int) -> int:
+    """How many match, counted no further than MOST, and only where the page does not say it."""
+    until = search.offset + taken
+    if search.limit and taken <= search.limit and (taken or not search.offset):
+        return min(until, MOST)
+    return MOST if taken and until >= MOST else rows.count(search.query, principal, most=MOST)
 
 
 def _shown(level: Level, within: Mapping[str, str]) -> Iterable[str]:
@@ -147,7 +167,7 @@ class _Params:
     def __init__(self) -> None:
         self.limit, self.offset = MOST, 0
         self.all_fields = False
-        self.fields: list[int] = []
+        self.fields: dict[int, str] = {}  # as they were named
         self.asked: dict[int, Any] = {}
         self.names: dict[int, str] = {}
         self.ignored: list[str] = []
@@ -193,7 +213,7 @@ class _Params:
             if field.lower() == "all":
                 self.all_fields = True
             elif tags := _tags(field):
-                self.fields.append(tags[0])
+                self.fields.setdefault(tags[0], f"includefield={field}")
             elif field:
                 self.ignored.append(f"includefield={field}")
 
@@ -235,20 +255,35 @@ def _tags(name: str) -> list[int]:
     return tags
 
 
+def _of_column(index: int, returned: Return) -> Callable[[Row], Json]:
+    make = _maker(returned)
+    return lambda row: make(row[index])
+
+
 def _maker(returned: Return) -> Callable[[Any], Json]:
-    """A row's value -> its element."""
+    """A value of a column -> its element."""
     attribute = returned.attribute
     if attribute.source is Source.SEQUENCE:
         return lambda value: _sequence(value, returned.items)
     if attribute.source is Source.ISSUER:
         return _issuer
-    if attribute.vr == "US":
-        return lambda value: {"vr": "US"} if value is None else {"vr": "US", "Value": [value]}
-    return lambda value: _text(value, attribute)
+    vr = attribute.vr
+    empty: Json = {"vr": vr}
+    if vr in ("IS", "US"):
+        return lambda value: from_text(str(value), vr) if isinstance(value, str) else _number(value, vr)
+    if vr in ("DS", "PN"):
+        return lambda value: from_text(value, vr) if value else empty
+
+    def text(value: str) -> Json:
+        if "\\" in value:
+            return from_text(value, vr)
+        return {"vr": vr, "Value": [value]} if value else empty
+
+    return text
 
 
-def _text(value: str | int | None, attribute: Attribute) -> Json:
-    return from_text(str(value), attribute.vr) if value not in (None, "") else {"vr": attribute.vr}
+def _number(value: int | None, vr: str) -> Json:
+    return {"vr": vr} if value is None else {"vr": vr, "Value": [value]}
 
 
 def _sequence(value: Any, wanted: tuple[int, ...]) -> Json:

@@ -1,6 +1,6 @@
 """QIDO-RS (PS3.18 10.6)."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import orjson
 from django.http import HttpResponse
@@ -13,6 +13,16 @@ from apps.qr.attributes import Level
 from apps.qr.search import Found, Search, answer, from_qido_params
 from dicom.media import JSON_OFFERS, choose
 from dicom.sop_classes import Service
+
+# PS3.18 8.3.4.2, 8.3.4.5, 8.3.4.6
+_NOT_PERFORMED: Final = {
+    name: f"The {name} parameter is not supported. {consequence}"
+    for name, consequence in (
+        ("fuzzymatching", "Only literal matching has been performed."),
+        ("emptyvaluematching", "Empty Value Matching has not been performed."),
+        ("multiplevaluematching", "Multiple Value Matching has not been performed."),
+    )
+}
 
 
 class SearchView(DicomWebView):
@@ -51,10 +61,8 @@ def _warnings(search: Search, found: Found) -> list[str]:
     warnings = []
     if found.more:
         warnings.append('299 PACS "There are additional results that can be requested"')
-    if "fuzzymatching" in search.ignored:
-        text = "The fuzzymatching parameter is not supported. Only literal matching has been performed."
-        warnings.append(f'299 PACS "{text}"')
-    others = [quotable(name) for name in search.ignored if name != "fuzzymatching"]
+    warnings += [f'299 PACS "{text}"' for name, text in _NOT_PERFORMED.items() if name in search.ignored]
+    others = [quotable(name) for name in search.ignored if name not in _NOT_PERFORMED]
     if others:
         warnings.append(f'299 PACS "These parameters are not supported and were ignored: {" ".join(others)}"')
     return warnings
