@@ -9,9 +9,11 @@ from typing import Any, Final
 from PIL import Image
 
 from dicom.decoding import decoded
+from dicom.elements import NATIVE
 from dicom.frames import Frames, NoPixels, locate, opened
 from dicom.image import Image as Described
 from dicom.pictures import GIF, MOST_PIXELS, Refused, Viewport, card, encoded, placed
+from dicom.pixels import DECOMPRESSIBLE
 from dicom.presentation import Header, Window
 from dicom.rendering import picture
 from dicom.walk import Walker
@@ -51,12 +53,14 @@ def _rendered(
     label: str = "",
 ) -> bytes:
     """`frames` count from 0, None is all of them: the first, or the `middle` one, where the media type does not move.
-    `window`: center, width, function. `label` is shown where there are no pixels."""
+    `window`: center, width, function. `label` is shown where there are no pixels to be seen."""
     file = FileWindow(source, dataset_offset, size)
-    image = _known(file, transfer_syntax_uid)
+    readable = transfer_syntax_uid in DECOMPRESSIBLE | NATIVE
+    image = _known(file, transfer_syntax_uid) if readable else None
     if image is None:
         if not label:
-            raise Refused("There are no pixels in this object", 406)
+            what = "are no pixels in this object" if readable else "is no codec for this object, a video perhaps"
+            raise Refused(f"There {what}", 406)
         return encoded([card(label)], media_type, quality=quality, milliseconds=0)
     header, where = image
     numbers = _numbers(where.image, frames, middle=middle, moves=media_type == GIF)

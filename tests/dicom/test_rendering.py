@@ -313,6 +313,15 @@ def test_pixels_that_are_not_square_are_shown_as_they_are_in_a_viewport_only(tmp
     assert rendered(tmp_path / "tall.dcm", tmp_path / "picture", viewport={"width": 64, "height": 64}).size == (32, 64)
 
 
+def test_what_has_no_codec_says_so_and_is_a_card_where_there_must_be_a_picture(tmp_path: Path) -> None:
+    video = pydicom.dcmread(FILES["JPEG-lossy.dcm"])
+    video.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.102"
+    video.save_as(tmp_path / "video.dcm")
+    with pytest.raises(CannotReencode, match="no codec"):
+        rendered(tmp_path / "video.dcm", tmp_path / "picture")
+    assert rendered(tmp_path / "video.dcm", tmp_path / "picture", label="XC").size == (128, 128)
+
+
 def test_jpeg_differs_from_the_picture_by_little(tmp_path: Path) -> None:
     for name in ("CT_small.dcm", "examples_rgb_color.dcm"):
         exact = np.asarray(rendered(FILES[name], tmp_path / "picture")).astype(int)

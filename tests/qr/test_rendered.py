@@ -18,6 +18,7 @@ from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
 from tests.node import Node, wait_for
+from tests.qr.web import parts, url
 
 pytestmark = pytest.mark.live
 
@@ -94,18 +95,8 @@ def client(node: Node, session: requests.Session) -> DICOMwebClient:
     return DICOMwebClient(f"http://{node.host}:{node.http_port}/dicomweb", session=session)
 
 
-def url(node: Node, path: str, **params: Any) -> str:
-    return f"http://{node.host}:{node.http_port}/dicomweb{path}{'?' * bool(params)}{urlencode(params)}"
-
-
 def pixels(content: bytes) -> Any:
     return np.asarray(Image.open(io.BytesIO(content))).astype(int)
-
-
-def parts(answer: requests.Response) -> list[tuple[str, bytes]]:
-    boundary = answer.headers["Content-Type"].partition("boundary=")[2].encode()
-    pieces = (part.partition(b"\r\n\r\n") for part in answer.content.split(b"\r\n--" + boundary)[1:-1])
-    return [(head.decode().partition("Content-Type: ")[2], body) for head, _, body in pieces]
 
 
 def shown(center: float, width: float) -> Any:
