@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
@@ -24,6 +24,11 @@ from dicom.sop_classes import Service
 from dicom.values import is_uid
 
 View = Callable[..., HttpResponse]
+
+# Named in the page, so that none is asked for only when another one has come.
+_QUICK_LOOK: Final = sorted(
+    f"quick-look/{path.name}" for path in (settings.BASE_DIR / "static/quick-look").glob("*.js")
+)
 
 
 def page(view: View) -> View:
@@ -110,6 +115,7 @@ def quick_look(request: HttpRequest, study: str, series: str = "") -> HttpRespon
         "series": series,
         "dicomweb": settings.DICOMWEB,
         "version": settings.VERSION,
+        "modules": _QUICK_LOOK,
     }
     return render(request, "console/quick_look.html", context)
 
