@@ -25,3 +25,9 @@ class CannotReencode(DicomError):
     """The object cannot be written in any transfer syntax the receiver takes."""
 
     http_status = 406
+
+
+class DecoderBusy(CannotReencode):
+    """No decoder became free in time; another time one may."""
+
+    http_status = 503

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dicom.elements import NATIVE
-from dicom.errors import CannotReencode
+from dicom.errors import CannotReencode, DecoderBusy
 from dicom.pixels_helper import Helper
 
 # What the installed codecs read; MPEG and the like have no frames to take apart.
@@ -134,7 +134,7 @@ class HelperPool:
     @contextmanager
     def _permit(self, deadline: float) -> Iterator[None]:
         if not self._permits.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            raise CannotReencode(_BUSY)
+            raise DecoderBusy(_BUSY)
         try:
             yield
         finally:
@@ -147,7 +147,7 @@ class HelperPool:
             self._slots.mkdir(mode=0o700, parents=True, exist_ok=True)
             while (file := self._free_slot()) is None:
                 if time.monotonic() >= deadline:
-                    raise CannotReencode(_BUSY)
+                    raise DecoderBusy(_BUSY)
                 time.sleep(_SLOT_POLL)
         except OSError as error:
             raise CannotReencode(f"no decoder could be reserved: {error.strerror}") from error

@@ -16,7 +16,7 @@ from apps.storage import archive
 from apps.storage.archive import Gone, OpenInstance
 from dicom import pixels
 from dicom.elements import EXPLICIT_LITTLE, NATIVE
-from dicom.errors import InvalidValue
+from dicom.errors import CannotReencode, InvalidValue
 from dicom.frames import Frames, Native, locate, opened, read_fragments
 from dicom.media import ANY, COMPRESSED, MULTIPART, OCTETS, MediaRange, NotAcceptable, covers
 from dicom.windows import FileWindow, Readable
@@ -180,5 +180,7 @@ class OpenFrames:
                 }
                 pixels.run("frames", self._instance.fd, output.fileno(), arguments, timeout=_DECODE_SECONDS)
                 window = FileWindow(output.fileno(), 0, len(batch) * size)
+                if os.fstat(output.fileno()).st_size != window.size:
+                    raise CannotReencode("the decoder gave fewer bytes than the image has")
                 for number in range(len(batch)):
                     yield read_fragments(window, [(number * size, size)])

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from email import message_from_bytes
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import generate_uid
 
 from tests.node import Node
+from tests.qr.web import parts
 
 pytestmark = pytest.mark.live
 
@@ -135,13 +135,6 @@ def path(name: str, frames: object) -> str:
 def get(node: Node, session: requests.Session, name: str, frames: object, accept: str = OCTETS) -> requests.Response:
     address = f"http://{node.host}:{node.http_port}{path(name, frames)}"
     return session.get(address, headers={"Accept": accept})
-
-
-def parts(answer: requests.Response) -> list[tuple[str, bytes]]:
-    """Content-Type and content of each."""
-    head = f"Content-Type: {answer.headers['Content-Type']}\r\n\r\n".encode()
-    message: Any = message_from_bytes(head + answer.content)
-    return [(part["Content-Type"], part.get_payload(decode=True)) for part in message.get_payload()]
 
 
 def stored(name: str) -> list[bytes]:

@@ -59,7 +59,7 @@ def parts(answer: requests.Response) -> list[tuple[str, bytes]]:
     found = []
     for part in answer.content.split(b"\r\n--" + boundary)[1:-1]:
         head, _, body = part.partition(b"\r\n\r\n")
-        found.append((head.decode().partition("Content-Type: ")[2], body))
+        found.append((head.decode().partition("Content-Type: ")[2].partition("\r\n")[0], body))
     return found
 
 
