@@ -179,15 +179,17 @@ def scan(
     transfer_syntax_uid: str,
     wanted: Collection[int] = INDEXED,
     default_character_set: str = "",
+    until: int | None = None,
 ) -> Header:
-    """Reads `wanted` top-level elements (values up to 4 KiB, sequences up to 64 KiB) of a data set.
+    """Reads `wanted` top-level elements (values up to 4 KiB, sequences up to 64 KiB) of a data set; of what comes after
+    the element `until`, nothing.
 
     Raises InvalidDataSet, with the offending element, when the data set ends within an element.
     """
     layout = LAYOUTS[is_implicit(transfer_syntax_uid), not is_big_endian(transfer_syntax_uid)]
     if is_deflated(transfer_syntax_uid):
         source = InflatedWindow(source)
-    scanner = Scanner(source, layout, wanted=wanted, sequences=_SEQUENCES)
+    scanner = Scanner(source, layout, wanted=wanted, sequences=_SEQUENCES, until=until)
     scanner.run()
     if scanner.encapsulated and not is_encapsulated(transfer_syntax_uid):
         scanner.warn("Encapsulated pixel data against the transfer syntax")

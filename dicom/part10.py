@@ -123,13 +123,13 @@ def digest_slot(meta: bytes) -> int:
     return meta.index(_SLOT) + _SLOT.index(b" ")
 
 
-def read_meta(source: int | bytes, *, lenient: bool = False) -> Meta:
+def read_meta(source: int | bytes | memoryview, *, lenient: bool = False) -> Meta:
     """The file meta information of a file (a descriptor or its bytes).
 
     `lenient` also takes what other programs leave behind: no preamble, no meta group, a wrong length or byte order; the
     transfer syntax is then guessed from the data set. Raises InvalidDataSet for what is no DICOM file.
     """
-    window = BytesWindow(source) if isinstance(source, bytes) else FileWindow(source, 0, os.fstat(source).st_size)
+    window = FileWindow(source, 0, os.fstat(source).st_size) if isinstance(source, int) else BytesWindow(source)
     cursor = Cursor(window)
     cursor.load(0)
     prefixed = cursor.buffer[128:132] == b"DICM"
@@ -158,6 +158,7 @@ def _read_group(cursor: Cursor) -> dict[int, bytes]:
     values: dict[int, bytes] = {}
     # PS3.10 7.1: explicit VR little endian. Old toolkits wrote it in the transfer syntax of the data set.
     layout = LAYOUTS[False, cursor.buffer[cursor.position : cursor.position + 2] != b"\0\2"]
+    _read_regular(cursor, layout, values)
     while cursor.more() and cursor.tag(layout) >> 16 == 2:
         start, length = _form(cursor, layout)
         if length == UNDEFINED or not cursor.fits(start, length) or cursor.offset > _META_CAP:
@@ -169,6 +170,26 @@ def _read_group(cursor: Cursor) -> dict[int, bytes]:
         values[tag] = cursor.buffer[cursor.position : cursor.position + min(length, _META_CAP)]
         cursor.position += length
     return values
+
+
+def _read_regular(cursor: Cursor, layout: Layout, values: dict[int, bytes]) -> None:
+    """The hot loop: as far as the window goes, and nothing is unusual."""
+    buffer, position, end = cursor.buffer, cursor.position, cursor.end
+    head, u32, short, long, limit = layout.head, layout.u32, layout.short, layout.long, end - 12
+    while position <= limit:
+        group, element, vr, length = head(buffer, position)
+        start = position + 8
+        if vr in long:
+            (length,) = u32(buffer, start)
+            start += 4
+        elif vr not in short:
+            break
+        stop = start + length
+        if group != 2 or stop > end:
+            break
+        values[group << 16 | element] = buffer[start:stop]
+        position = stop
+    cursor.position = position
 
 
 def _form(cursor: Cursor, layout: Layout) -> tuple[int, int]:

@@ -33,6 +33,7 @@ class Scanner:
         "_last",
         "_pixels_seen",
         "_sequences",
+        "_stop",
         "_wanted",
         "elements",
         "encapsulated",
@@ -42,10 +43,17 @@ class Scanner:
     )
 
     def __init__(
-        self, source: Readable, layout: Layout, *, wanted: Collection[int], sequences: Collection[int]
+        self,
+        source: Readable,
+        layout: Layout,
+        *,
+        wanted: Collection[int],
+        sequences: Collection[int],
+        until: int | None = None,
     ) -> None:
         self._cursor, self._wanted, self._sequences = Cursor(source), wanted, sequences
         self._last, self._finished, self._pixels_seen = _BEFORE, False, False
+        self._stop = _FLOAT_PIXEL_DATA if until is None else min(until + 1, _FLOAT_PIXEL_DATA)
         self.layout = layout
         self.elements: dict[int, bytes] = {}
         self.pixel_offset: int | None = None
@@ -82,13 +90,14 @@ class Scanner:
         cursor, last, wanted, elements, count, odd = self._cursor, self._last, self._wanted, self.elements, 0, True
         buffer, position, end, layout = cursor.buffer, cursor.position, cursor.end, self.layout
         head, u32, short, long, limit = layout.head, layout.u32, layout.short, layout.long, end - 12
+        beyond = self._stop
         for count in range(cursor.budget):  # noqa: B007
             if position > limit:
                 odd = False
                 break
             group, element, vr, length = head(buffer, position)
             tag = group << 16 | element
-            if tag <= last or tag >= _FLOAT_PIXEL_DATA:
+            if tag <= last or tag >= beyond:
                 break
             if vr in short:
                 start = position + 8
@@ -112,7 +121,7 @@ class Scanner:
     def _run_implicit(self) -> bool:
         cursor, last, wanted, elements, count, odd = self._cursor, self._last, self._wanted, self.elements, 0, True
         buffer, position, end, head = cursor.buffer, cursor.position, cursor.end, self.layout.implicit_head
-        limit, size = end - 12, cursor.size - cursor.base
+        limit, size, beyond = end - 12, cursor.size - cursor.base, self._stop
         for count in range(cursor.budget):  # noqa: B007
             if position > limit:
                 odd = False
@@ -121,7 +130,7 @@ class Scanner:
             tag = group << 16 | element
             start = position + 8
             stop = start + length
-            if tag <= last or tag >= _FLOAT_PIXEL_DATA or stop > size or length == UNDEFINED:
+            if tag <= last or tag >= beyond or stop > size or length == UNDEFINED:
                 break
             if tag in wanted:
                 if stop > end or length > VALUE_CAP:
@@ -166,6 +175,9 @@ class Scanner:
         if tag >> 16 == DELIMITERS:
             self.warn("Stray item or delimiter")
             cursor.position += 8
+            return
+        if tag >= self._stop < _FLOAT_PIXEL_DATA:
+            self._finished = True
             return
         if not any(cursor.buffer[cursor.position : cursor.position + 8]):
             self.warn("Zeros behind the last element")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from time import monotonic
 
 from django.db import InterfaceError, OperationalError
@@ -15,7 +16,8 @@ from apps.qr.query import Query
 from apps.qr.results import Answers
 from apps.qr.retrieve import Instances
 from apps.qr.suboperations import Tally, Transfer, heartbeat
-from apps.storage.scu import Sender, store
+from apps.storage.attempts import store_each
+from apps.storage.scu import Sender
 from apps.storage.sources import Archived
 from dicom import status
 from dicom.dimse import Association, DataSetTooLong, DimseError, Message
@@ -86,14 +88,17 @@ def _get(session: Session, assoc: Association, message: Message) -> int:
         return _refuse(assoc, message, error)
     tally = Tally(found)
     cancelled = False
-    with heartbeat(lambda: tally.pending(assoc, message)):
-        for row in found:
+    sending = closing(store_each(assoc, map(Archived, found)))
+    with heartbeat(lambda: tally.pending(assoc, message)), sending as outcomes:
+        while tally.remaining:
             if assoc.stopping:
                 tally.give_up("Shutting down")
                 break
             if cancelled := assoc.is_cancelled(message):
                 break
-            tally.note(store(assoc, Archived(row)))
+            if (outcome := next(outcomes, None)) is None:
+                break
+            tally.note(outcome)
             if tally.remaining:
                 tally.pending(assoc, message)
     return tally.finish(assoc, message, cancelled=cancelled)

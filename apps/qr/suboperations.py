@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as NotYet
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
@@ -12,7 +12,8 @@ from typing import Final, Self
 
 from apps.network.database import give_back
 from apps.qr.retrieve import Instances
-from apps.storage.scu import MoveOriginator, Outcome, Sender
+from apps.storage.attempts import MoveOriginator, Outcome
+from apps.storage.scu import Sender
 from apps.storage.sources import Archived
 from dicom import status
 from dicom.dimse import Association, DimseError, Message
@@ -130,11 +131,10 @@ class Transfer:
         try:
             with self._sender:
                 self._sender.connect()
-                for page in self._found.pages():
-                    for row in page:
-                        if self._stop.is_set():
-                            return
-                        self._outcomes.put(self._sender.send(Archived(row), move_originator=self._move_originator))
+                rows = (Archived(row) for page in self._found.pages() for row in page)
+                with closing(self._sender.send_each(rows, move_originator=self._move_originator)) as outcomes:
+                    while not self._stop.is_set() and (outcome := next(outcomes, None)) is not None:
+                        self._outcomes.put(outcome)
         finally:
             give_back()
             self._outcomes.put(None)

@@ -1,83 +1,23 @@
 """Storage, PS3.4 annex B, as SCU: instances straight from disk to the wire, re-encoded only for who needs it."""
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection, Generator, Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
-from apps.storage.archive import OpenInstance
-from apps.storage.encoded import encoded
+from apps.storage.attempts import Ahead, MoveOriginator, Outcome
 from apps.storage.sources import Source
-from dicom import pixels, reencode, status
-from dicom.dimse import Association, AssociationEnded, Context, Data, DimseError, Timeouts, associate
-from dicom.elements import NATIVE
-from dicom.errors import CannotReencode, DicomError
+from dicom import status
+from dicom.dimse import Association, DimseError, Timeouts, associate
 from dicom.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 
 log = logging.getLogger(__name__)
 
 Kind = tuple[str, str]  # SOP class, transfer syntax as stored
-MoveOriginator = tuple[str, int]  # AE title, message ID
 Proposal = tuple[str, tuple[str, ...]]
 
 CONTEXTS = 128  # PS3.8 9.3.2: odd identifiers up to 255
-_FALLBACKS = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, *sorted(NATIVE))
 _ATTEMPTS = 2  # associations in a row in which nothing could be sent
-
-
-class NotAccepted(DicomError):
-    """The receiver has accepted no context for this SOP class."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Of one instance: the receiver's status, or ours if it did not come that far."""
-
-    sop_instance_uid: str
-    status: int
-    comment: str = ""
-
-
-def store(assoc: Association, source: Source, *, move_originator: MoveOriginator | None = None) -> Outcome:
-    """One C-STORE on an open association. Raises AssociationEnded."""
-    uid = source.sop_instance_uid
-    try:
-        with source.open() as opened, _prepared(assoc, source.sop_class_uid, opened) as (context, data):
-            response = assoc.c_store(
-                context=context,
-                sop_class_uid=source.sop_class_uid,
-                sop_instance_uid=uid,
-                data=data,
-                move_originator=move_originator,
-            )
-    except AssociationEnded:
-        raise
-    except (NotAccepted, CannotReencode) as error:
-        return Outcome(uid, status.SOP_CLASS_NOT_SUPPORTED, str(error))
-    except DicomError as error:
-        return Outcome(uid, status.PROCESSING_FAILURE, str(error))
-    except OSError as error:
-        log.error("an instance cannot be read to be sent: %s: %s", uid, error)
-        return Outcome(uid, status.PROCESSING_FAILURE, "The file cannot be read")
-    return Outcome(uid, response.status, response.command.error_comment)
-
-
-@contextmanager
-def _prepared(assoc: Association, sop_class_uid: str, opened: OpenInstance) -> Iterator[tuple[Context, Data]]:
-    """As stored if the receiver takes that; else with other VRs (WIRE 24); decoded only when nothing else is left."""
-    stored = opened.transfer_syntax_uid
-    if assoc.context_for(sop_class_uid) is None:
-        raise NotAccepted("The receiver does not accept this SOP class")
-    for can in (reencode.can_reencode, pixels.can_decompress):
-        for to_syntax in (stored, *_FALLBACKS):
-            context = assoc.context_for(sop_class_uid, to_syntax)
-            if context is not None and can(stored, to_syntax):
-                with encoded(opened, to_syntax) as data:
-                    yield context, data
-                return
-    raise CannotReencode("The receiver accepts no transfer syntax this can be sent in")
 
 
 def plan(kinds: Collection[Kind]) -> list[list[Proposal]]:
@@ -134,7 +74,19 @@ class Sender:
         if self._plan:
             self._association(0)
 
+    def send_each(
+        self, sources: Iterable[Source], *, move_originator: MoveOriginator | None = None
+    ) -> Generator[Outcome, None, None]:
+        """The outcomes in the order of the sources. One source is fetched, and opened, before its turn."""
+        with Ahead(sources, lambda source: self._open.get(self._of_class.get(source.sop_class_uid, -1))) as ahead:
+            for source in ahead:
+                yield self._send(source, ahead, move_originator)
+
     def send(self, source: Source, *, move_originator: MoveOriginator | None = None) -> Outcome:
+        (outcome,) = self.send_each((source,), move_originator=move_originator)
+        return outcome
+
+    def _send(self, source: Source, ahead: Ahead, move_originator: MoveOriginator | None) -> Outcome:
         uid = source.sop_instance_uid
         number = self._of_class.get(source.sop_class_uid)
         if number is None:
@@ -142,7 +94,8 @@ class Sender:
         if self._aborted or self._failures >= _ATTEMPTS:
             return Outcome(uid, status.PROCESSING_FAILURE, str(self._last_error or "Aborted"))
         try:
-            outcome = store(self._association(number), source, move_originator=move_originator)
+            attempt = ahead.on(self._association(number))
+            outcome = attempt.send(move_originator=move_originator, meanwhile=ahead.prepare)
         except DimseError as error:
             self._lose(number, error)
             return Outcome(uid, status.PROCESSING_FAILURE, str(error))

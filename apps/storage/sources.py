@@ -10,11 +10,15 @@ from typing import Protocol, Self
 from apps.storage import archive
 from apps.storage.archive import OpenInstance, Stored
 from dicom import header, part10
+from dicom.cursor import WINDOW
 from dicom.errors import InvalidDataSet
+from dicom.header import Header
 from dicom.values import is_uid
+from dicom.windows import BytesWindow, FileWindow, Readable
 
 _SOP_CLASS_UID = 0x00080016
 _SOP_INSTANCE_UID = 0x00080018
+_UIDS = frozenset((_SOP_CLASS_UID, _SOP_INSTANCE_UID))
 
 
 class Source(Protocol):
@@ -74,12 +78,14 @@ class ForeignFile:
         """UIDs as the data set says, as a receiver will. Raises InvalidDataSet, OSError."""
         fd = os.open(path, os.O_RDONLY)
         try:
-            meta = part10.read_meta(fd, lenient=True)
+            size = os.fstat(fd).st_size
+            small = memoryview(os.pread(fd, size, 0)) if size <= WINDOW else None
+            meta = part10.read_meta(fd if small is None else small, lenient=True)
             if meta.is_dicomdir:
                 raise InvalidDataSet("A DICOMDIR, not an instance")
-            window = header.FileWindow(fd, meta.dataset_offset, os.fstat(fd).st_size - meta.dataset_offset)
-            wanted = frozenset((_SOP_CLASS_UID, _SOP_INSTANCE_UID))
-            found = header.scan(window, transfer_syntax_uid=meta.transfer_syntax_uid, wanted=wanted)
+            offset = meta.dataset_offset
+            window = FileWindow(fd, offset, size - offset) if small is None else BytesWindow(small[offset:])
+            found = _identified(window, meta.transfer_syntax_uid)
         finally:
             os.close(fd)
         sop_class_uid = found.uid(_SOP_CLASS_UID) or meta.sop_class_uid
@@ -87,13 +93,24 @@ class ForeignFile:
         for uid, tag in ((sop_class_uid, _SOP_CLASS_UID), (sop_instance_uid, _SOP_INSTANCE_UID)):
             if not is_uid(uid):
                 raise InvalidDataSet("No valid SOP class or instance UID", offending_element=tag)
-        return cls(path, sop_class_uid, sop_instance_uid, found.actual_transfer_syntax_uid, meta.dataset_offset)
+        return cls(path, sop_class_uid, sop_instance_uid, found.actual_transfer_syntax_uid, offset)
 
     @contextmanager
     def open(self) -> Iterator[OpenInstance]:
+        """Raises InvalidDataSet also for what ends before its time: half an image is not sent."""
         fd = os.open(self.path, os.O_RDONLY)
         try:
             size = os.fstat(fd).st_size - self.dataset_offset
+            window = FileWindow(fd, self.dataset_offset, size)
+            header.scan(window, transfer_syntax_uid=self.transfer_syntax_uid, wanted=())
             yield OpenInstance(fd, self.dataset_offset, size, self.transfer_syntax_uid, None)
         finally:
             os.close(fd)
+
+
+def _identified(window: Readable, transfer_syntax_uid: str) -> Header:
+    """The UIDs stand near the beginning, unless the elements are out of order."""
+    found = header.scan(window, transfer_syntax_uid=transfer_syntax_uid, wanted=_UIDS, until=_SOP_INSTANCE_UID)
+    if len(found.elements) == len(_UIDS):
+        return found
+    return header.scan(window, transfer_syntax_uid=transfer_syntax_uid, wanted=_UIDS)

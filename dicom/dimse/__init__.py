@@ -32,6 +32,7 @@ A process with its own sockets calls `run_acceptor()` in a thread for each conne
 from dicom.dimse.acceptor import Acceptor, run_acceptor
 from dicom.dimse.association import Association, Responses
 from dicom.dimse.command import Command, CommandField
+from dicom.dimse.data import PIECE, Data, FileSlice, Scratch, SourceFailed
 from dicom.dimse.errors import (
     AssociationAborted,
     AssociationEnded,
@@ -59,11 +60,11 @@ from dicom.dimse.negotiation import (
 from dicom.dimse.requestor import associate
 from dicom.dimse.server import SimpleAcceptor, ThreadedServer
 from dicom.dimse.settings import Limits, Timeouts
-from dicom.dimse.writer import Data, FileSlice, SourceFailed
 
 __all__ = [
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
+    "PIECE",
     "Accept",
     "Acceptor",
     "AssociateRequest",
@@ -90,6 +91,7 @@ __all__ = [
     "Reject",
     "Response",
     "Responses",
+    "Scratch",
     "SimpleAcceptor",
     "SourceFailed",
     "ThreadedServer",

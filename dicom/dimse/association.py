@@ -9,6 +9,7 @@ from typing import Any
 from dicom import status as statuses
 from dicom.dimse import command as commands
 from dicom.dimse.command import DATA_SET, NO_DATA_SET, RESPONSE, CommandField, Tag, tag_list, text, uid, us
+from dicom.dimse.data import Data
 from dicom.dimse.errors import AssociationEnded
 from dicom.dimse.exchange import Exchange, Inbox, logger
 from dicom.dimse.message import Message, Response
@@ -16,7 +17,6 @@ from dicom.dimse.negotiation import Accept, AssociateRequest, Context
 from dicom.dimse.reader import Reader
 from dicom.dimse.settings import Limits, Timeouts
 from dicom.dimse.transport import Stream
-from dicom.dimse.writer import Data
 from dicom.errors import DicomError
 
 _REQUESTS = frozenset(CommandField)
@@ -152,8 +152,10 @@ class Association(Exchange):
         data: Data,
         priority: int = 0,
         move_originator: tuple[str, int] | None = None,
+        meanwhile: Callable[[], object] | None = None,
     ) -> Response:
-        """`data` is the data set in the context's transfer syntax, without preamble and file meta group."""
+        """`data` is the data set in the context's transfer syntax, without preamble and file meta group. `meanwhile` is
+        called when all of it is sent and before the response is awaited; what it raises gives the response up."""
         elements: dict[int, bytes] = {
             Tag.AFFECTED_SOP_CLASS_UID: uid(sop_class_uid),
             Tag.PRIORITY: us(priority),
@@ -162,7 +164,7 @@ class Association(Exchange):
         if move_originator is not None:
             elements[Tag.MOVE_ORIGINATOR_AE_TITLE] = text(move_originator[0], 16)
             elements[Tag.MOVE_ORIGINATOR_MESSAGE_ID] = us(move_originator[1])
-        return self._call(context, CommandField.C_STORE, elements, data)
+        return self.await_response(self._request(context, CommandField.C_STORE, elements, data), meanwhile)
 
     def c_find(self, *, context: Context, identifier: bytes, priority: int = 0) -> Responses:
         return self._ask(context, CommandField.C_FIND, {Tag.PRIORITY: us(priority)}, identifier)
@@ -274,11 +276,13 @@ class Association(Exchange):
             if self._last_id not in self._inboxes and self._last_id not in self._abandoned:
                 return self._last_id
 
-    def await_response(self, message_id: int) -> Response:
-        """The next response to that request; meanwhile the peer's own requests are served."""
+    def await_response(self, message_id: int, meanwhile: Callable[[], object] | None = None) -> Response:
+        """The next response to that request, after `meanwhile`; in between the peer's own requests are served."""
         inbox = self._inboxes[message_id]
-        deadline = None if self.timeouts.dimse is None else monotonic() + self.timeouts.dimse
         try:
+            if meanwhile is not None:
+                meanwhile()
+            deadline = None if self.timeouts.dimse is None else monotonic() + self.timeouts.dimse
             while not inbox.responses:
                 if self.reading.acquire(blocking=False):
                     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from dicom.dimse import command as commands
 from dicom.dimse import pdu
 from dicom.dimse.command import Command, CommandField
+from dicom.dimse.data import Data
 from dicom.dimse.errors import (
     UNEXPECTED_PDU,
     AssociationAborted,
@@ -28,7 +29,7 @@ from dicom.dimse.negotiation import Context
 from dicom.dimse.reader import NothingYet, Reader
 from dicom.dimse.settings import Limits, Timeouts
 from dicom.dimse.transport import Stream
-from dicom.dimse.writer import Data, Writer
+from dicom.dimse.writer import Writer
 from dicom.status import is_pending
 
 if TYPE_CHECKING:

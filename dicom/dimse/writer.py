@@ -1,33 +1,15 @@
 """From command sets and data sets to PDUs: the hot loop of sending."""
 
-import os
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from time import monotonic
 
-from dicom.dimse.errors import ConnectionLost, DimseError, TimedOut
+from dicom.dimse.data import PIECE, Data, FileSlice, Scratch
+from dicom.dimse.errors import ConnectionLost, TimedOut
 from dicom.dimse.pdu import IS_COMMAND, IS_LAST, P_DATA_TF, PDATA_HEADER
 from dicom.dimse.transport import IOV_MAX, Buffer, Stream
 
-_PIECE = 1 << 20  # read from a file at once, and handed to the kernel at once
 _PROGRESS = 1 << 16  # what a peer must take within the send deadline
-
-
-@dataclass(frozen=True, slots=True)
-class FileSlice:
-    """`size` bytes of an open file from `offset`; read with pread when they are sent, the file's position untouched."""
-
-    fd: int
-    offset: int
-    size: int
-
-
-class SourceFailed(DimseError):
-    """What should have been sent could not be read to its end."""
-
-
-Data = bytes | bytearray | memoryview | FileSlice | Iterable[bytes | bytearray | memoryview | FileSlice]
 
 
 class Writer:
@@ -37,14 +19,14 @@ class Writer:
         self._stream = stream
         self._timeout = timeout
         # PS3.8 D.1: the length counts the PDVs with their headers; 0 is unlimited. Fragments are of even length.
-        self._size = max(1, (min(peer_maximum_length or ours or _PIECE, _PIECE) - 6) & ~1)
+        self._size = max(1, (min(peer_maximum_length or ours or PIECE, PIECE) - 6) & ~1)
         self.lock = threading.RLock()
         self.mid_message = self.mid_pdu = False
         """Whether a message was begun and not finished: the association cannot go on after that. In the middle of a PDU
         not even an A-ABORT can be said."""
         self.given_up = False
         """Set by another thread to end a send that waits."""
-        self._scratch = [memoryview(b""), memoryview(b"")]
+        self._scratch = Scratch(2)
 
     def pdu(self, encoded: bytes) -> None:
         with self.lock:
@@ -63,8 +45,8 @@ class Writer:
             else:
                 self._cut(buffers, context_id, memoryview(command), flags=IS_COMMAND, last=True)
             if data is not None:
-                if isinstance(data, FileSlice) and 0 < data.size <= _PIECE:
-                    data = self._read(data, 0, data.size)
+                if isinstance(data, FileSlice) and 0 < data.size <= PIECE:
+                    data = self._scratch.read(data)
                 if isinstance(data, (bytes, bytearray, memoryview)):
                     self._cut(buffers, context_id, memoryview(data).cast("B"), flags=0, last=True)
                 else:
@@ -110,40 +92,25 @@ class Writer:
     def _pieces(self, data: Iterable[bytes | bytearray | memoryview | FileSlice]) -> Iterator[memoryview]:
         small = bytearray()  # small chunks are gathered
         for chunk in data:
-            if not isinstance(chunk, FileSlice) and len(chunk) < _PIECE:
+            if not isinstance(chunk, FileSlice) and len(chunk) < PIECE:
                 small += chunk
-                if len(small) < _PIECE:
+                if len(small) < PIECE:
                     continue
             if small:
                 yield memoryview(small)
                 small = bytearray()
             if isinstance(chunk, FileSlice):
                 yield from self._file(chunk)
-            elif len(chunk) >= _PIECE:
+            elif len(chunk) >= PIECE:
                 yield memoryview(chunk).cast("B")
         if small:
             yield memoryview(small)
 
     def _file(self, part: FileSlice) -> Iterator[memoryview]:
         """Whole PDUs at a time, into two buffers by turns: the piece before is still being held back."""
-        length = self._size * max(1, _PIECE // self._size)
+        length = self._size * max(1, PIECE // self._size)
         for done in range(0, part.size, length):
-            yield self._read(part, done, min(length, part.size - done))
-
-    def _read(self, part: FileSlice, start: int, size: int) -> memoryview:
-        view, got = self._next_scratch(size), 0
-        while got < size:
-            count = os.preadv(part.fd, [view[got:]], part.offset + start + got)
-            if not count:
-                raise SourceFailed("The file ended before the data set did")
-            got += count
-        return view
-
-    def _next_scratch(self, size: int) -> memoryview:
-        self._scratch.reverse()
-        if len(self._scratch[0]) < size:
-            self._scratch[0] = memoryview(bytearray(size))
-        return self._scratch[0][:size]
+            yield self._scratch.read(FileSlice(part.fd, part.offset + done, min(length, part.size - done)))
 
     def _send(self, buffers: list[Buffer]) -> None:
         self.mid_message = self.mid_pdu = True

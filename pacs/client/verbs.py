@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from apps.qr import scu
-from apps.storage.scu import Sender
+from apps.storage.attempts import Outcome
 from apps.storage.sources import ForeignFile
 from dicom import status
 from dicom.errors import DicomError
@@ -43,8 +43,8 @@ def store(caller: Caller, report: Report, paths: Sequence[Path]) -> bool:
     with caller.sender(kinds) as sender, report.progress("Storing", len(sources)) as bar:
         if sources:
             sender.connect()
-        for source in sources:
-            stored += _stored(sender, source, report)
+        for source, outcome in zip(sources, sender.send_each(sources), strict=True):
+            stored += _stored(source, outcome, report)
             bar.advance()
     report.record(
         f"{stored} of {len(sources)} stored on {caller.target}" + (f", {unreadable} left out" if unreadable else ""),
@@ -55,8 +55,7 @@ def store(caller: Caller, report: Report, paths: Sequence[Path]) -> bool:
     return stored == len(sources) and bool(stored) and not unreadable
 
 
-def _stored(sender: Sender, source: ForeignFile, report: Report) -> bool:
-    outcome = sender.send(source)
+def _stored(source: ForeignFile, outcome: Outcome, report: Report) -> bool:
     good = status.is_success(outcome.status) or status.is_warning(outcome.status)
     said = f": {outcome.comment}" if outcome.comment else ""
     report.record(
@@ -76,4 +75,5 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             continue
         for folder, folders, names in os.walk(path):
             folders.sort()
-            yield from (Path(folder, name) for name in sorted(names))
+            inside = Path(folder)
+            yield from (inside / name for name in sorted(names))

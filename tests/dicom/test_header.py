@@ -300,6 +300,16 @@ def test_only_what_is_wanted_is_kept() -> None:
 
 
 @pytest.mark.parametrize("syntax", NATIVE)
+def test_what_lies_behind_the_last_element_asked_for_is_not_looked_at(syntax: str) -> None:
+    write = Writer(syntax)
+    damaged = write.head(PATIENT_NAME, "PN", 50) + bytes(20)
+    header = read(before(write) + damaged, syntax, wanted={SOP_INSTANCE_UID, PATIENT_NAME}, until=SOP_INSTANCE_UID)
+    assert list(header.elements) == [SOP_INSTANCE_UID]
+    with pytest.raises(InvalidDataSet):
+        read(before(write) + damaged, syntax, until=PATIENT_NAME)
+
+
+@pytest.mark.parametrize("syntax", NATIVE)
 @pytest.mark.parametrize("defined", [True, False])
 def test_private_sequences_are_stepped_over(syntax: str, defined: bool) -> None:
     write = Writer(syntax)

@@ -17,7 +17,7 @@ from pynetdicom.sop_class import (
 )
 
 from apps.qr import suboperations
-from apps.storage import scu
+from apps.storage import attempts
 from dicom.dimse import Association, Message, Response, associate
 from dicom.encoding import encode_elements
 from tests.peers import peer
@@ -196,14 +196,14 @@ def test_pending_responses_come_while_one_image_takes_its_time(
     context = caller.context_for(STUDY_GET)
     assert context is not None
     heard = threading.Event()
-    prepared = scu._prepared
+    context_of = attempts._context
 
     def slowly(*arguments: Any) -> Any:
         assert heard.wait(20)
-        return prepared(*arguments)
+        return context_of(*arguments)
 
     monkeypatch.setattr(suboperations, "HEARTBEAT", 0.05)
-    monkeypatch.setattr(scu, "_prepared", slowly)
+    monkeypatch.setattr(attempts, "_context", slowly)
     responses = caller.c_get(
         context=context, identifier=_identifier(), on_store=lambda assoc, message: assoc.respond(message, 0)
     )

@@ -4,7 +4,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from pynetdicom.sop_class import (
 
 from apps.network.database import borrowed
 from apps.qr import scp, suboperations
+from apps.storage.attempts import Outcome
 from apps.storage.models import Instance
-from apps.storage.scu import Outcome, Sender
+from apps.storage.scu import Sender
 from apps.storage.sources import Archived
 from dicom.dimse import Association, Timeouts
 from tests.node import free_port, wait_for
@@ -355,9 +356,12 @@ class Everywhere:
     def connect(self) -> None:
         pass
 
-    def send(self, source: Archived, *, move_originator: tuple[str, int]) -> Outcome:
-        self.sent += 1
-        return Outcome(source.sop_instance_uid, 0)
+    def send_each(
+        self, sources: Iterable[Archived], *, move_originator: tuple[str, int]
+    ) -> Generator[Outcome, None, None]:
+        for source in sources:
+            self.sent += 1
+            yield Outcome(source.sop_instance_uid, 0)
 
 
 def multiply(number: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from apps.qr.retrieve import Instances
 from apps.qr.suboperations import Tally
-from apps.storage.scu import Outcome
+from apps.storage.attempts import Outcome
 from dicom.encoding import read_identifier
 
 EXPLICIT = "1.2.840.10008.1.2.1"

@@ -412,11 +412,11 @@ def test_every_file_of_pydicom_is_stored_bit_for_bit_or_refused_with_a_reason() 
     for path in filter(Path.is_file, PYDICOM_FILES):
         try:
             source = ForeignFile.read(path)
+            with source.open() as opened:
+                data = os.pread(opened.fd, opened.size, opened.dataset_offset)
         except InvalidDataSet as error:
             refused[path] = str(error)
             continue
-        with source.open() as opened:
-            data = os.pread(opened.fd, opened.size, opened.dataset_offset)
         try:
             received = intake.receive(
                 provenance=provenance(),

@@ -10,8 +10,9 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
+from apps.storage.attempts import Outcome
 from apps.storage.models import Instance
-from apps.storage.scu import CONTEXTS, Kind, Outcome, Sender, plan
+from apps.storage.scu import CONTEXTS, Kind, Sender, plan
 from apps.storage.sources import Archived, ForeignFile, Source
 from tests.peers import peer
 from tests.storage.made import CT, EXPLICIT, IMPLICIT, MR, data_set, index, receive

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -314,6 +314,74 @@ def test_a_report_of_the_peer_is_served_while_we_wait_for_a_response(serve: Serv
         )
     assert response.status == 0
     assert reports == [(1, b"committed")]
+
+
+def stored(assoc: Association, uid: str, meanwhile: Callable[[], object]) -> Response:
+    return assoc.c_store(
+        context=context(assoc, CT_IMAGE_STORAGE),
+        sop_class_uid=CT_IMAGE_STORAGE,
+        sop_instance_uid=uid,
+        data=bytes(1000),
+        meanwhile=meanwhile,
+    )
+
+
+def test_what_is_done_meanwhile_is_done_after_all_is_sent_and_before_the_response_is_awaited(serve: Serve) -> None:
+    prepared = threading.Event()
+
+    def store(assoc: Association, message: Message) -> None:
+        message.read()
+        assoc.respond(message, 0 if prepared.wait(10) else 0xA700)
+
+    with associated(serve(services=services(store))) as assoc:
+        assert stored(assoc, "1.2.3", prepared.set).status == 0
+
+
+def test_what_fails_meanwhile_gives_the_response_up_and_the_association_lives_on(serve: Serve) -> None:
+    with associated(serve()) as assoc:
+        with pytest.raises(ZeroDivisionError):
+            stored(assoc, "1.2.3", lambda: 1 // 0)
+        assert stored(assoc, "1.2.4", lambda: None).status == 0
+
+
+def test_an_abort_meanwhile_by_either_side_is_seen_where_the_response_is_awaited(serve: Serve) -> None:
+    def never(assoc: Association, message: Message) -> None:
+        message.read()
+        wait_for(assoc.peer_is_gone)
+        assoc.respond(message, 0)
+
+    with pytest.raises(AssociationAborted), associated(serve(services=services(never))) as assoc:
+        stored(assoc, "1.2.3", assoc.abort)
+    running = serve()
+    with pytest.raises(AssociationAborted), associated(running) as assoc:
+        assert assoc.c_echo().status == 0
+        stored(assoc, "1.2.3", running.acceptor.associations[0].abort)
+        assoc.c_echo()  # where the response was quicker
+
+
+def test_a_report_that_comes_while_something_is_done_meanwhile_is_served_before_the_response(serve: Serve) -> None:
+    events: list[str] = []
+    reported = threading.Event()
+
+    def store(assoc: Association, message: Message) -> None:
+        message.read()
+        threading.Timer(0.05, reported.set).start()
+        response = assoc.n_event_report(
+            context=message.context, sop_class_uid="1.2.3", sop_instance_uid="1.2.4", event_type_id=1
+        )
+        assoc.respond(message, response.status)
+
+    def on_request(assoc: Association, message: Message) -> None:
+        events.append("report")
+        assoc.respond(message, 0)
+
+    def meanwhile() -> None:
+        assert reported.wait(10)
+        events.append("meanwhile")
+
+    with associated(serve(services=services(store)), on_request=on_request) as assoc:
+        assert stored(assoc, "1.2.3", meanwhile).status == 0
+    assert events == ["meanwhile", "report"]
 
 
 def test_a_report_can_be_sent_on_an_idle_association_in_both_roles(serve: Serve) -> None:
