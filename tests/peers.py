@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sys
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -9,7 +11,9 @@ import pytest
 
 def peer(program: str) -> str:
     """The path of a program; where CI=true a missing one is a failure, elsewhere the test is skipped."""
-    return shutil.which(program) or absent(f"{program} is not installed")
+    own = Path(sys.executable).parent.resolve()  # pynetdicom puts programs of the same names beside our Python
+    path = os.pathsep.join(folder for folder in os.get_exec_path() if Path(folder).resolve() != own)
+    return shutil.which(program, path=path) or absent(f"{program} is not installed")
 
 
 def absent(reason: str) -> NoReturn:
