@@ -130,6 +130,10 @@ class Encapsulated:
             raise CannotReencode("there are fewer frames than the header says")
         return found
 
+    def all_fragments(self, window: Readable) -> list[tuple[int, int]]:
+        """Of a stream that is all frames in one, as a video's. Raises CannotReencode."""
+        return [(at + 8, length) for at, length, _ in _items(window, self._first)]
+
     def _found(self, window: Readable, index: int) -> list[tuple[int, int]] | None:
         """None when the items from its start on do not end where the next frame starts."""
         starts = self._starts

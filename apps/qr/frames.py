@@ -24,7 +24,7 @@ from dicom.windows import FileWindow, Readable
 _LIST = re.compile(r"[0-9]{1,10}(,[0-9]{1,10})*", re.ASCII)
 _AS_STORED: Final = "*"
 _MPEG: Final = [f"1.2.840.10008.1.2.4.{number}" for number in range(100, 109)]
-_VIDEOS: Final = frozenset({*_MPEG, *(f"{uid}.1" for uid in _MPEG)})
+VIDEOS: Final = frozenset({*_MPEG, *(f"{uid}.1" for uid in _MPEG)})
 _BATCH: Final = 64 << 20  # bytes that are decoded before the first of them is sent
 _DECODE_SECONDS: Final = 60
 _MOST_KNOWN: Final = 256
@@ -57,7 +57,7 @@ def parse_numbers(text: str) -> list[int]:
 
 def choose_form(ranges: Iterable[MediaRange], stored: str, count: int) -> Form:
     """How so many frames, stored in this transfer syntax, go to who accepts this. Raises NotAcceptable."""
-    if stored in _VIDEOS:
+    if stored in VIDEOS:
         raise NotAcceptable("A video has no frames of its own; the instance and its bulk data can be retrieved")
     for media in ranges:
         multipart = media.type.startswith("multipart/") or media.type in (ANY, "*")

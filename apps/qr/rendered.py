@@ -17,9 +17,11 @@ from apps.accounts.principal import Principal
 from apps.network.database import borrowed
 from apps.qr import look
 from apps.qr.attributes import Level
+from apps.qr.frames import VIDEOS
 from apps.qr.look import Look
 from apps.qr.retrieve import COLUMNS, Stored, missing
 from apps.qr.rows import BY_NUMBER, visible
+from apps.qr.video import MP4
 from apps.storage import archive
 from apps.storage.archive import Gone
 from apps.storage.cache import Cache
@@ -73,7 +75,9 @@ class Asked:
 def offers(row: Stored) -> tuple[str, ...]:
     """Media types of what the instance looks like, the best first."""
     document = DOCUMENTS.get(row.sop_class_uid)
-    return (document,) if document else PICTURES
+    if document or row.transfer_syntax_uid in VIDEOS:
+        return (document or MP4,)
+    return PICTURES
 
 
 @cache

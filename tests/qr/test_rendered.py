@@ -15,6 +15,7 @@ import requests
 from dicomweb_client.api import DICOMwebClient
 from PIL import Image
 from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
 from tests.node import Node, wait_for
@@ -27,6 +28,7 @@ ULTRASOUND = Path(str(get_testdata_file("examples_ybr_color.dcm")))
 BROKEN = Path(str(get_testdata_file("JPEG-lossy.dcm")))  # no codec of ours reads it
 RLE = Path(str(get_testdata_file("MR_small_RLE.dcm")))
 PDF = b"%PDF-1.4\n1 0 obj\n<<>>\nendobj\n%%EOF\n!"
+MP4 = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 20
 CDA = b'<?xml version="1.0"?><ClinicalDocument xmlns="urn:hl7-org:v3"/>'
 STUDY = "/studies/1.2.3"
 SERIES = f"{STUDY}/series/1.2.3.1"
@@ -59,6 +61,16 @@ def document(folder: Path, series: int, sop_class: str, content: bytes, media_ty
     (folder / "plain").unlink()
 
 
+def video(folder: Path, number: int, stream: bytes) -> None:
+    """In two fragments."""
+    dataset = pydicom.dcmread(ULTRASOUND)
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.102"
+    dataset.PixelData = encapsulate([stream[:1000], stream[1000:]], has_bot=False)
+    dataset.save_as(folder / "plain")
+    written(folder, folder / "plain", number, 8)
+    (folder / "plain").unlink()
+
+
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     folder = tmp_path_factory.mktemp("rendered")
@@ -71,6 +83,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     document(files, 4, "1.2.840.10008.5.1.4.1.1.104.1", PDF, "text/html")
     document(files, 5, "1.2.840.10008.5.1.4.1.1.104.2", CDA, "text/html")
     document(files, 6, "1.2.840.10008.5.1.4.1.1.88.11", b"", "")
+    for number, stream in enumerate((MP4, b"G" * 5000), 1):
+        video(files, number, stream)
     written(files, CT, 1, 7, Rows=65535, Columns=65535, PixelData=b"\0" * 10)
     for number, frames in enumerate(("-1", "2147483648", "abc", "0"), 2):
         dataset = pydicom.dcmread(CT)
@@ -194,6 +208,19 @@ def test_documents_come_out_as_they_went_in(node: Node, session: requests.Sessio
     assert session.get(series, headers={"Accept": "application/pdf"}).content == PDF
     wrapped = session.get(series, headers={"Accept": 'multipart/related; type="application/pdf"'})
     assert [body for _, body in parts(wrapped)] == [PDF]
+
+
+def test_a_video_is_the_stream_that_was_stored_with_ranges(node: Node, session: requests.Session) -> None:
+    path = f"{STUDY}/series/1.2.3.8/instances/1.2.3.8.1"
+    whole = session.get(url(node, f"{path}/rendered"), headers={"Accept": "video/*"})
+    assert (whole.headers["Content-Type"], whole.content) == ("video/mp4", MP4)
+    part = session.get(url(node, f"{path}/rendered"), headers={"Range": "bytes=990-1009"})
+    assert (part.status_code, part.content) == (206, MP4[990:1010])
+    assert session.get(wado(node, series=8, contentType="video/mp4")).content == MP4
+    assert session.get(url(node, f"{path}/thumbnail")).status_code == 200
+    assert session.get(url(node, f"{path}/rendered"), headers={"Accept": "image/jpeg"}).status_code == 406
+    other = session.get(url(node, f"{STUDY}/series/1.2.3.8/instances/1.2.3.8.2/rendered"))
+    assert (other.status_code, "container" in other.json()["title"]) == (406, True)
 
 
 def test_who_has_the_picture_already_does_not_get_it_again(node: Node, session: requests.Session) -> None:

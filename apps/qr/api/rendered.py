@@ -21,6 +21,7 @@ from apps.qr.frames import parse_numbers
 from apps.qr.look import Look
 from apps.qr.rendered import MOST, STILL, Asked, CannotRender, Made
 from apps.qr.retrieve import Instances, Stored, missing, named
+from apps.qr.video import MP4, Video
 from dicom.errors import CannotReencode, DicomError
 from dicom.media import MULTIPART, MediaRange, NotAcceptable, covers
 from dicom.sop_classes import Service
@@ -85,6 +86,8 @@ def _of_instance(
         raise NotAcceptable(f"There is only {', '.join(offers)}")
     if form.media_type in rendered.DOCUMENTS.values():
         return document(request, row, form)
+    if form.media_type == MP4:
+        return video(request, row, form)
     if frames is None or len(frames) == 1 or form.media_type == rendered.GIF:
         one = Asked(form.media_type, asked, None if frames is None else tuple(frames))
         tag = tag_of("picture", row.pk, row.revision, row.path, one.key, weak=form.multipart)
@@ -193,6 +196,14 @@ def document(request: Request, row: Stored, form: Form) -> HttpResponseBase:
 
     tag = tag_of("document", row.pk, row.revision, row.path, weak=form.multipart)
     return conditional(request, tag, answer)
+
+
+def video(request: Request, row: Stored, form: Form) -> HttpResponseBase:
+    """With Range, or no browser would let anybody wind it back."""
+    if form.multipart:
+        raise NotAcceptable(f"There is only {MP4}")
+    tag = tag_of("video", row.pk, row.revision, row.path)
+    return conditional(request, tag, lambda: ranged(request, Video(row), content_type=MP4, tag=tag))
 
 
 def warned(response: HttpResponseBase, parameters: Mapping[str, str], known: frozenset[str]) -> HttpResponseBase:

@@ -10,10 +10,11 @@ from apps.accounts.api import DicomWebView
 from apps.accounts.conditional import conditional, tag_of
 from apps.accounts.users import asking
 from apps.qr import look, rendered
-from apps.qr.api.rendered import Form, document, form_of, pictured, warned
+from apps.qr.api.rendered import Form, document, form_of, pictured, video, warned
 from apps.qr.api.retrieve import single
 from apps.qr.rendered import Asked
 from apps.qr.retrieve import Instances, missing, named
+from apps.qr.video import MP4
 from dicom.errors import InvalidValue
 from dicom.media import DICOM, MediaRange, NotAcceptable, accepted
 from dicom.sop_classes import Service
@@ -54,6 +55,8 @@ def _answer(request: Request, found: Instances, form: Form, parameters: Mapping[
         return _dicom(request, found, parameters)
     if form.media_type in rendered.DOCUMENTS.values():
         return document(request, row, form)
+    if form.media_type == MP4:
+        return video(request, row, form)
     frames = (_frame(parameters["frameNumber"]),) if "frameNumber" in parameters else None
     asked = Asked(form.media_type, look.of_uri(parameters), frames)
     return conditional(
