@@ -1,4 +1,5 @@
-"""C-FIND on a large archive of synthetic rows in PostgreSQL: `python -m benchmarks.growth [--studies N] [--explain]`.
+"""C-FIND on a large archive of synthetic rows in PostgreSQL: `python -m benchmarks.growth [--studies N] [--explain]`;
+with `--qido` QIDO-RS over HTTP.
 
 Queries go the way of the C-FIND handler: identifier, Query, keyset pages, encoded answers. For each kind: the time to
 the first answer, and to the last of at most 500, over queries with other values each time. Without DATABASE_URL it
@@ -38,6 +39,7 @@ from apps.qr.attributes import BY_KEYWORD, InformationModel  # noqa: E402
 from apps.qr.query import Query, from_identifier  # noqa: E402
 from apps.qr.results import Answers  # noqa: E402
 from apps.storage.models import Patient, Study  # noqa: E402
+from benchmarks.qido_growth import Parameters, report  # noqa: E402
 from benchmarks.synthetic import FAMILY, UID_ROOT, fill  # noqa: E402
 from dicom.encoding import encode_elements  # noqa: E402
 
@@ -124,6 +126,25 @@ def _year(rng: random.Random) -> str:
     return f"{year}0101-{year}1231"
 
 
+WEB: tuple[tuple[str, Callable[[random.Random], Parameters]], ...] = (
+    ("patient ID", lambda rng: {"PatientID": _patient_id(rng)}),
+    ("accession number", lambda rng: {"AccessionNumber": f"A{rng.randrange(1, 10**5):010}"}),
+    ("family name*", lambda rng: {"PatientName": f"{_family(rng)}*", "limit": 100}),
+    ("three letters*", lambda rng: {"PatientName": f"{_family(rng)[:3]}*", "limit": 100}),
+    ("one letter*", lambda rng: {"PatientName": f"{_family(rng)[:1]}*", "limit": 100}),
+    ("one day", lambda rng: {"StudyDate": _days(rng, 1), "limit": 100}),
+    ("a week", lambda rng: {"StudyDate": _days(rng, 7), "limit": 100}),
+    ("a week, CT", lambda rng: {"StudyDate": _days(rng, 7), "ModalitiesInStudy": "CT", "limit": 100}),
+    ("a year", lambda rng: {"StudyDate": _year(rng), "limit": 100}),
+    ("a year, page 100", lambda rng: {"StudyDate": _year(rng), "limit": 100, "offset": 9900}),
+    ("everything, page 1", lambda rng: {"limit": 100}),
+    ("everything, page 150", lambda rng: {"limit": 100, "offset": 15_000 + rng.randrange(100)}),
+    ("everything, page 1,000", lambda rng: {"limit": 100, "offset": 99_900 + rng.randrange(100)}),
+    ("everything, page 10,000", lambda rng: {"limit": 100, "offset": 999_900 - rng.randrange(100)}),
+    ("CT of any day", lambda rng: {"ModalitiesInStudy": "CT", "limit": 100}),
+)
+
+
 def query(question: Question, keys: Keys) -> Query:
     texts = {**dict.fromkeys(_ASKED[question.level].split(), ""), **keys}
     elements = sorted((BY_KEYWORD[name].tag, BY_KEYWORD[name].vr, text.encode()) for name, text in texts.items())
@@ -170,6 +191,7 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=40, help="queries of each kind")
     parser.add_argument("--only", default="", help="part of the names of the kinds to run")
+    parser.add_argument("--qido", action="store_true", help="QIDO-RS instead of C-FIND")
     parser.add_argument("--explain", action="store_true", help="print the plan of each kind instead")
     options = parser.parse_args()
     call_command("migrate", verbosity=0, run_syncdb=True)
@@ -177,6 +199,10 @@ def main() -> None:
         begin = time.perf_counter()
         fill(options.studies)
         print(f"{options.studies:,} studies made in {time.perf_counter() - begin:.0f} s")
+    if options.qido:
+        kinds = [kind for kind in WEB if options.only in kind[0]]
+        report(kinds, studies=Study.objects.count(), runs=options.runs, percentile=percentile)
+        return
     chosen = [question for question in QUESTIONS if options.only in f"{question.level} by {question.name}"]
     if options.explain:
         for question in chosen:

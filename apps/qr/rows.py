@@ -113,9 +113,11 @@ def page(
 
 
 def count(query: Query, principal: Principal, *, most: int) -> int:
-    """How many rows match, counted no further than `most`."""
+    """How many rows match, counted no further than `most`: along the index that pages walk, or the database may read
+    all before it counts the first."""
+    walk = _walk(query)
     with borrowed():
-        return matching(query, principal).order_by().values("pk")[:most].count()
+        return matching(query, principal).order_by(*([walk] if walk else [])).values("pk")[:most].count()
 
 
 def _order(query: Query) -> tuple[Any, ...]:

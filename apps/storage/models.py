@@ -98,12 +98,6 @@ class Study(models.Model):
         indexes = [
             # `id` behind the key: keyset pages of one date walk the index.
             models.Index(fields=["study_date_value", "id"], name="storage_study_date"),
-            # Pages far down are counted off in it: those of `StudyQuerySet.visible_to`.
-            models.Index(
-                fields=["id"],
-                name="storage_study_shown",
-                condition=models.Q(number_of_study_related_instances__gt=0),
-            ),
         ]
 
     def __str__(self) -> str:

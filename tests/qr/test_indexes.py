@@ -32,3 +32,9 @@ def test_a_key_is_compared_byte_by_byte() -> None:
         " AND table_name = 'storage_patient'"
     )
     assert columns == [("C",)]
+
+
+def test_studies_that_are_shown_are_counted_without_reading_them() -> None:
+    found = _rows("SELECT indexdef FROM pg_indexes WHERE indexname LIKE 'storage_study_shown%'")
+    assert len(found) == 3
+    assert all("WHERE (number_of_study_related_instances > 0)" in definition for (definition,) in found)
