@@ -85,9 +85,7 @@ def test_two_nodes_make_one_row_of_a_study_that_begins_on_both(tmp_path: Path) -
     load.with_two_nodes(tmp_path, rounds=3, studies=40)
 
 
-def test_an_instance_of_256_megabytes_costs_an_association_no_more_memory_than_a_small_one(
-    node: Node, tmp_path: Path
-) -> None:
+def test_an_instance_of_256_megabytes_costs_no_more_memory_than_a_small_one(node: Node, tmp_path: Path) -> None:
     peer("getscu")
     node.start()
     for growth in memory.trial(node, tmp_path, 256 << 20):

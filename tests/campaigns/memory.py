@@ -1,15 +1,17 @@
-"""An instance of 2 GB in, out by C-GET and out by C-MOVE, and what it cost: `python -m tests.campaigns.memory`."""
+"""An instance of 2 GB in and out, over DICOM and over the web, and what it cost: `python -m tests.campaigns.memory`."""
 
 import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import psutil
+import requests
 from blake3 import blake3
 from pydicom.filereader import read_file_meta_info
 
@@ -77,11 +79,16 @@ class Large:
 
 
 def digest_of(path: Path, offset: int) -> str:
-    digest = blake3()
     with path.open("rb") as file:
         file.seek(offset)
-        while piece := file.read(8 * MEBIBYTE):
-            digest.update(piece)
+        return digest_of_rest(file, path.stat().st_size - offset)
+
+
+def digest_of_rest(file: IO[bytes], size: int) -> str:
+    digest = blake3()
+    while size and (piece := file.read(min(8 * MEBIBYTE, size))):
+        digest.update(piece)
+        size -= len(piece)
     return digest.hexdigest()
 
 
@@ -125,6 +132,58 @@ class Trial:
             self._retrieve("movescu", "-aem", verify.SINK)
         self._as_stored(received)
 
+    @property
+    def _dataset_size(self) -> int:
+        return self.large.path.stat().st_size - self.large.dataset_offset
+
+    def _web(self) -> tuple[str, requests.Session]:
+        session = requests.Session()
+        session.auth = ("admin", self.node.admin_password)
+        return f"http://{self.node.host}:{self.node.http_port}/dicomweb/studies", session
+
+    def _downloaded(self, accept: str) -> Path:
+        root, session = self._web()
+        received = self.folder / "downloaded"
+        address = f"{root}/{self.large.values.study_instance_uid}"
+        with session.get(address, headers={"Accept": accept}, stream=True, timeout=600) as answer:
+            assert answer.status_code == 200, answer.text
+            with received.open("wb") as file:
+                for piece in answer.iter_content(MEBIBYTE):
+                    file.write(piece)
+        return received
+
+    def multipart(self) -> None:
+        received = self._downloaded('multipart/related; type="application/dicom"')
+        end = b"\r\n--" + bytes(32) + b"--\r\n"
+        with received.open("rb") as file:
+            file.seek(received.stat().st_size - len(end) - self._dataset_size)
+            assert digest_of_rest(file, self._dataset_size) == self.digest, "downloaded bytes differ"
+        received.unlink()
+
+    def zip(self) -> None:
+        received = self._downloaded("application/zip")
+        with zipfile.ZipFile(received) as archive:
+            (entry,) = archive.infolist()
+            with archive.open(entry) as file:
+                file.read(entry.file_size - self._dataset_size)
+                assert digest_of_rest(file, self._dataset_size) == self.digest, "downloaded bytes differ"
+        received.unlink()
+
+    def stow(self) -> None:
+        """The same instance again, in a chunked body."""
+        root, session = self._web()
+
+        def body() -> Iterator[bytes]:
+            yield b"--x\r\nContent-Type: application/dicom\r\n\r\n"
+            with self.large.path.open("rb") as file:
+                while piece := file.read(MEBIBYTE):
+                    yield piece
+            yield b"\r\n--x--\r\n"
+
+        content_type = 'multipart/related; type="application/dicom"; boundary=x'
+        answer = session.post(root, data=body(), headers={"Content-Type": content_type}, timeout=600)
+        assert answer.status_code == 200, answer.text
+
     def _as_stored(self, received: Path) -> None:
         (path,) = received.iterdir()
         offset = 144 + read_file_meta_info(path).FileMetaInformationGroupLength
@@ -136,13 +195,16 @@ def trial(node: Node, folder: Path, size: int) -> list[Growth]:
     """The first instance is small: what is loaded once, at the first of its kind, is not growth of an association."""
     small = Trial(node, folder, 1 << 20)
     small.store(small.large)
-    small.get()
-    small.move()
+    for act in (small.get, small.move, small.multipart, small.zip, small.stow):
+        act()
     large = Trial(node, folder, size)
     return [
         growth(node, "C-STORE", lambda: large.store(large.large)),
         growth(node, "C-GET", large.get),
         growth(node, "C-MOVE", large.move),
+        growth(node, "WADO-RS as multipart", large.multipart),
+        growth(node, "WADO-RS as zip", large.zip),
+        growth(node, "STOW-RS", large.stow),
     ]
 
 
