@@ -20,6 +20,7 @@ from dicom.windows import Readable
 CHUNK: Final = 1 << 20  # a multiple of every unit of swapping
 _LARGEST_UNIT: Final = 8
 _MOST_FRAGMENTS: Final = 1 << 22  # a table of them takes 32 MiB
+_MOST_OF_A_FRAME: Final = 1 << 18
 _WINDOW: Final = 1 << 16
 _SMALL: Final = 1 << 11  # fragments so small are cheaper read than stepped over
 _EXTENDED_OFFSET_TABLE: Final = 0x7FE00001
@@ -40,6 +41,13 @@ class NoSuchFrame(DicomError):
     """The image has fewer frames."""
 
     http_status = 404
+
+
+class TooManyFragments(CannotReencode):
+    """More than there is memory for."""
+
+    def __init__(self) -> None:
+        super().__init__("the compressed pixel data has too many fragments")
 
 
 class Native:
@@ -146,8 +154,12 @@ class Encapsulated:
                 if at == end:
                     return found
                 found.append((at + 8, length))
+                if len(found) > _MOST_OF_A_FRAME:
+                    raise TooManyFragments
                 if end is not None and at + 8 + length > end:
                     return None
+        except TooManyFragments:
+            raise
         except CannotReencode:
             return None
         return found if end is None and found else None
@@ -235,7 +247,7 @@ def _starts(window: Readable, first: int, count: int) -> "array[int]":
     items, beginnings = array("Q"), array("Q")
     for at, _, beginning in _items(window, first):
         if len(items) == _MOST_FRAGMENTS:
-            raise CannotReencode("the compressed pixel data has too many fragments")
+            raise TooManyFragments
         items.append(at)
         if beginning.startswith(_BEGINNINGS):
             beginnings.append(at)

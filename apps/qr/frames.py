@@ -27,6 +27,7 @@ _MPEG: Final = [f"1.2.840.10008.1.2.4.{number}" for number in range(100, 109)]
 VIDEOS: Final = frozenset({*_MPEG, *(f"{uid}.1" for uid in _MPEG)})
 _BATCH: Final = 64 << 20  # bytes that are decoded before the first of them is sent
 _DECODE_SECONDS: Final = 60
+_LARGE: Final = 1 << 16  # bytes of a piece that is worth a write of its own
 _MOST_KNOWN: Final = 256
 _MOST_WEIGHT: Final = 1 << 22  # offsets, 32 MiB
 
@@ -161,11 +162,22 @@ class OpenFrames:
         self._stack.close()
 
     def _framed(self, heads: Sequence[bytes], end: bytes) -> Iterator[bytes]:
+        """What is large is not copied, what is small is not sent by itself."""
+        waiting = bytearray()
         for head, pieces in zip(heads, self._frames, strict=True):
-            yield head + next(pieces, b"")
-            yield from pieces
-        if end:
-            yield end
+            waiting += head
+            for piece in pieces:
+                if len(piece) >= _LARGE:
+                    if waiting:
+                        yield bytes(waiting)
+                        waiting.clear()
+                    yield piece
+                    continue
+                waiting += piece
+                if len(waiting) >= _LARGE:
+                    yield bytes(waiting)
+                    waiting.clear()
+        yield bytes(waiting) + end
 
     def _decoded(self, indexes: Sequence[int], size: int) -> Generator[Iterator[bytes]]:
         """A few in one job, so that neither the first waits for the last nor all of them are on the disk."""

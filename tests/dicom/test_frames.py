@@ -265,6 +265,9 @@ def test_more_fragments_than_any_image_has_are_refused(monkeypatch: pytest.Monke
     monkeypatch.setattr("dicom.frames._MOST_FRAGMENTS", 3)
     with pytest.raises(CannotReencode, match="too many"):
         locate(BytesWindow(encapsulated(items(b"", *J2K), frames="6")), JPEG_2000)
+    monkeypatch.setattr("dicom.frames._MOST_OF_A_FRAME", 3)
+    with pytest.raises(CannotReencode, match="too many"):
+        frame(BytesWindow(encapsulated(items(b"", *J2K))), JPEG_2000, 0)
 
 
 # What is no image, or lies

@@ -18,7 +18,7 @@ from apps.qr.retrieve import Stored, instance
 from dicom.media import MULTIPART
 from dicom.sop_classes import Service
 
-_AT_ONCE = 4 << 20  # bytes of an answer that is read before it is sent
+_AT_ONCE = 1 << 16  # bytes of an answer that is read before it is sent
 
 
 class Frames(DicomWebView):
