@@ -3,9 +3,10 @@
 import base64
 import functools
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import requests
@@ -56,6 +57,25 @@ def head(credentials: bytes, *headers: bytes) -> bytes:
         *headers,
     ]
     return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+@contextmanager
+def sending(socks: list[socket.socket]) -> Iterator[None]:
+    """Just so fast that they are borne."""
+    done = threading.Event()
+
+    def send() -> None:
+        while not done.wait(0.05):
+            for sock in socks:
+                sock.sendall(b"x" * 4096)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def answer(sock: socket.socket) -> bytes:
@@ -167,16 +187,17 @@ def test_chunks_that_are_malformed_are_400_and_end_the_connection(
 def test_bodies_that_arrive_slowly_leave_threads_for_others(node: Node, sockets: ExitStack, credentials: bytes) -> None:
     slow = [connected(node, sockets) for _ in range(THREADS // 2)]
     for sock in slow:
-        sock.sendall(head(credentials, b"Content-Length: 100000") + HEAD)
+        sock.sendall(head(credentials, b"Content-Length: 1000000000") + HEAD)
     late = functools.partial(
         requests.post,
         f"http://{node.host}:{node.http_port}/dicomweb/studies",
         auth=("admin", node.admin_password),
         headers={"Content-Type": "application/dicom"},
     )
-    refused = wait_for(lambda: [got for got in [late(data=b"x")] if got.status_code == 503])[0]
-    assert int(refused.headers["Retry-After"]) > 0
-    assert node.get("/health/live")[0] == 200
+    with sending(slow):
+        refused = wait_for(lambda: [got for got in [late(data=b"x")] if got.status_code == 503])[0]
+        assert int(refused.headers["Retry-After"]) > 0
+        assert node.get("/health/live")[0] == 200
     assert [status(answer(sock)) for sock in slow] == [408] * len(slow)
     assert late(data=made.data_set(sop="1.2.3.413.1")).status_code == 200
 

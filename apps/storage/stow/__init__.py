@@ -1,7 +1,9 @@
 """STOW-RS (PS3.18 10.5): the parts of a request, each through the one way in, and what became of each."""
 
 import logging
+from collections import deque
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -19,7 +21,6 @@ from apps.storage.stow import files
 from apps.storage.stow.described import Described
 from apps.storage.stow.outcome import Outcome, Sending
 from dicom import status
-from dicom.errors import InvalidDataSet
 from dicom.media import DICOM
 from dicom.multipart import ContentType, InvalidMultipart, Part, content_type
 from dicom.part10 import Provenance
@@ -29,12 +30,26 @@ __all__ = ["Outcome", "Report", "store"]
 log = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 500
+_AHEAD: Final = 8
 _AS_THEY_ARE: Final = frozenset({"", "binary", "8bit", "7bit", "identity"})
 
 
 @dataclass(slots=True)
 class Report:
+    """In the order of the parts."""
+
     outcomes: list[Outcome] = field(default_factory=list)
+    _later: deque[Outcome | Future[Outcome]] = field(default_factory=deque)
+
+    def add(self, outcome: Outcome | Future[Outcome]) -> None:
+        self._later.append(outcome)
+        self.wait(_AHEAD)
+
+    def wait(self, left: int = 0) -> None:
+        """Until no more than these are still to come."""
+        while len(self._later) > left:
+            outcome = self._later.popleft()
+            self.outcomes.append(outcome.result() if isinstance(outcome, Future) else outcome)
 
     @property
     def stored(self) -> list[Outcome]:
@@ -54,14 +69,16 @@ def store(parts: Iterable[Part], *, principal: Principal, study_instance_uid: st
         with Described(sending) as described:
             for part in parts:
                 if outcome := _taken(part, sending, described):
-                    report.outcomes.append(outcome)
-            report.outcomes += described.outcomes()
+                    report.add(outcome)
+            for outcome in described.outcomes():
+                report.add(outcome)
     finally:
+        report.wait()
         _settle(report, principal, study_instance_uid)
     return report
 
 
-def _taken(part: Part, sending: Sending, described: Described) -> Outcome | None:
+def _taken(part: Part, sending: Sending, described: Described) -> Outcome | Future[Outcome] | None:
     """None for what other parts are needed for."""
     try:
         media = _media(part)
@@ -70,8 +87,6 @@ def _taken(part: Part, sending: Sending, described: Described) -> Outcome | None
         described.take(part, media)
     except Refused as refused:
         return Outcome(refused.status, str(refused))
-    except InvalidDataSet as error:
-        return Outcome(status.STORE_CANNOT_UNDERSTAND, str(error))
     return None
 
 

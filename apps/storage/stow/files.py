@@ -1,12 +1,15 @@
 """Parts that are DICOM files: the meta group is read from their first bytes, the rest goes to disk as it arrives."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from itertools import chain
+from threading import BoundedSemaphore
 from typing import Final
 
 from apps.storage import intake
 from apps.storage.stow.outcome import Outcome, Sending
-from dicom import part10
+from dicom import part10, status
 from dicom.errors import InvalidDataSet
 from dicom.multipart import Part
 from dicom.part10 import Meta
@@ -15,40 +18,50 @@ from dicom.values import clean_uid
 from dicom.walk import ELEMENT, Walker
 from dicom.windows import BytesWindow, InflatedWindow, Readable
 
+SMALL: Final = 1 << 20
 _HEAD: Final = 1 << 17  # bytes of a part in which its meta group and the UIDs of its data set are looked for
+_TOGETHER: Final = 4  # parts of all requests of this process that are written beside; each is in memory
+_beside: Final = ThreadPoolExecutor(_TOGETHER, thread_name_prefix="stow")
+_places: Final = BoundedSemaphore(_TOGETHER)
 
 
-def stored(part: Part, sending: Sending) -> Outcome:
-    """Raises InvalidDataSet for what is no DICOM file; what reading the part raises flies."""
-    head, pieces = _begun(part)
-    meta = part10.read_meta(head, lenient=True)
-    sop_class_uid, sop_instance_uid = _named(head, meta)
+def stored(part: Part, sending: Sending) -> "Outcome | Future[Outcome]":
+    """What reading the part raises flies.
+
+    What is small is written beside: the disk takes several at once, and meanwhile the next part arrives.
+    """
+    pieces = iter(part)
+    beginning = _beginning(pieces)
+    if len(beginning) > SMALL or not _places.acquire(blocking=False):
+        return _received(beginning, pieces, sending)
+    future = _beside.submit(copy_context().run, _received, beginning, iter(()), sending)
+    future.add_done_callback(lambda _: _places.release())
+    return future
+
+
+def _beginning(pieces: Iterator[memoryview]) -> memoryview:
+    """All of what is small; of what is larger so much that it can be told."""
+    gathered = bytearray()
+    for piece in pieces:
+        gathered += piece
+        if len(gathered) > SMALL:
+            break
+    return memoryview(gathered)
+
+
+def _received(beginning: memoryview, rest: Iterator[memoryview], sending: Sending) -> Outcome:
+    try:
+        head = bytes(beginning[:_HEAD])
+        meta = part10.read_meta(head, lenient=True)
+        sop_class_uid, sop_instance_uid = _named(head, meta)
+    except InvalidDataSet as error:
+        return Outcome(status.STORE_CANNOT_UNDERSTAND, str(error))
     return sending.receive(
         sop_class_uid=sop_class_uid,
         sop_instance_uid=sop_instance_uid,
         transfer_syntax_uid=meta.transfer_syntax_uid,
-        fragments=_data_set(pieces, meta.dataset_offset),
+        fragments=([piece] for piece in chain((beginning[meta.dataset_offset :],), rest)),
     )
-
-
-def _begun(part: Part) -> tuple[bytes, Iterator[memoryview]]:
-    """Its first bytes, and all of it."""
-    pieces = iter(part)
-    first = next(pieces, memoryview(b""))
-    if len(first) < _HEAD:
-        gathered = bytearray(first)
-        for piece in pieces:
-            gathered += piece
-            if len(gathered) >= _HEAD:
-                break
-        first = memoryview(gathered)
-    return bytes(first[:_HEAD]), chain((first,), pieces)
-
-
-def _data_set(pieces: Iterator[memoryview], offset: int) -> Iterator[list[memoryview]]:
-    yield [next(pieces)[offset:]]
-    for piece in pieces:
-        yield [piece]
 
 
 def _named(head: bytes, meta: Meta) -> tuple[str, str]:
