@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy
 from PIL import Image, ImageStat
 from playwright.sync_api import (
     Browser,
@@ -135,3 +136,10 @@ def spread(png: bytes) -> float:
     """Standard deviation of a picture's grey values, 0 to 127: near 0 is a blank one."""
     with Image.open(io.BytesIO(png)) as picture:
         return float(ImageStat.Stat(picture.convert("L")).stddev[0])
+
+
+def coloured(png: bytes) -> float:
+    """Which part of a picture, in per cent, is of a colour that nobody takes for grey."""
+    with Image.open(io.BytesIO(png)) as picture:
+        pixels = numpy.asarray(picture.convert("RGB"), dtype=int)
+    return float(100 * (numpy.ptp(pixels, axis=2) > 60).mean())

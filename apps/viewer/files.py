@@ -13,24 +13,7 @@ INDEX: Final = "index.html"
 # Stands in our tree: the one of the package points at a public demonstration.
 CONFIG: Final = "app-config.js"
 _HASHED: Final = re.compile(r"[0-9a-f]{16}\.")  # names that change with their content
-_PROGRAM: Final = b'_.p = "'  # begins a bundle that runs by itself: the page's, and those of its workers
 _YEAR: Final = 365 * 24 * 3600
-
-_POLICY: Final = {
-    "default-src": "'self'",
-    "script-src": "'self' 'wasm-unsafe-eval'",
-    "worker-src": "'self' blob:",
-    "style-src": "'self' 'unsafe-inline'",
-    "img-src": "'self' data: blob:",
-    "font-src": "'self' data:",
-    "media-src": "'self' blob:",
-    "connect-src": "'self' data: blob:",
-    "object-src": "'self' blob:",
-    "frame-src": "'self' blob:",
-    "frame-ancestors": "'none'",
-    "base-uri": "'none'",
-    "form-action": "'self'",
-}
 
 
 @lru_cache(maxsize=2)
@@ -53,10 +36,5 @@ def _answer(name: str, path: str, types: MediaTypes, stats: dict[str, Any]) -> S
     headers = {
         "Content-Type": f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type,
         "Cache-Control": f"private, max-age={_YEAR}, immutable" if _HASHED.search(name) else "private, no-cache",
-        "Content-Security-Policy": _policy(),
     }
     return StaticFile(path, list(headers.items()), stat_cache=stats, encodings={"gzip": f"{path}.gz"})
-
-
-def _policy(**changes: str) -> str:
-    return "; ".join(f"{name} {value}" for name, value in (_POLICY | changes).items())

@@ -1,7 +1,7 @@
 """Studies to look at: a stack with geometry, moving colour, palettes, a document, compressed images."""
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy
 import pydicom
@@ -17,7 +17,9 @@ COMPRESSED: Final = "1.2.826.0.1.3680043.8.498.75"
 
 SLICES: Final = 48
 _SIDE: Final = 128
+_RADIUS: Final = 30
 _CT: Final = "1.2.840.10008.5.1.4.1.1.2"
+_SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.4"
 _PDF: Final = "1.2.840.10008.5.1.4.1.1.104.1"
 # What a reader of PDF needs at least: a page with a line of text.
 _PAGE: Final = b"BT /F1 48 Tf 72 700 Td (Report of the test) Tj ET"
@@ -40,6 +42,7 @@ def write(folder: Path) -> Path:
     compressed = ("MR_small_jpeg_ls_lossless.dcm", "MR_small_jp2klossless.dcm", "MR_small_RLE.dcm", "JPGExtended.dcm")
     for number, name in enumerate(compressed, 1):
         _copy(folder, name, COMPRESSED, number)
+    _segmentation().save_as(folder / "segmentation.dcm", enforce_file_format=True)
     _document().save_as(folder / "document.dcm", enforce_file_format=True)
     return folder
 
@@ -74,14 +77,71 @@ def _slice(number: int) -> FileDataset:
     made.RescaleIntercept, made.RescaleSlope, made.RescaleType = 0, 1, "HU"
     made.WindowCenter, made.WindowWidth = 40, 400
     y, x = numpy.mgrid[0:_SIDE, 0:_SIDE] - _SIDE / 2
-    z = 2.0 * (number - SLICES / 2)
     pixels = numpy.full((_SIDE, _SIDE), -1000, dtype="<i2")
     pixels[x**2 + y**2 < 55**2] = 20
-    distance = numpy.sqrt((x - 15) ** 2 + (y - 10) ** 2 + z**2)
-    pixels[distance < 30] = 240 - 4 * distance[distance < 30]
+    distance = _distance(number)
+    pixels[distance < _RADIUS] = 240 - 4 * distance[distance < _RADIUS]
     made.PixelData = pixels.tobytes()
     made["PixelData"].VR = "OW"
     return made
+
+
+def _segmentation() -> FileDataset:
+    """The ball, outlined in each slice of the stack."""
+    made = _new(_SEGMENTATION, STACK, 2, 1)
+    made.Modality, made.SeriesDescription, made.FrameOfReferenceUID = "SEG", "Ball", f"{STACK}.9"
+    made.ContentLabel, made.ContentDescription, made.ContentCreatorName = "BALL", "", "Nobody"
+    made.ImageType, made.SegmentationType = ["DERIVED", "PRIMARY"], "BINARY"
+    made.Rows = made.Columns = _SIDE
+    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
+    made.BitsAllocated = made.BitsStored = 1
+    made.HighBit = made.PixelRepresentation = 0
+    made.LossyImageCompression, made.NumberOfFrames = "00", SLICES
+    images = [_item(ReferencedSOPClassUID=_CT, ReferencedSOPInstanceUID=f"{STACK}.1.{n + 1}") for n in range(SLICES)]
+    made.ReferencedSeriesSequence = [_item(SeriesInstanceUID=f"{STACK}.1", ReferencedInstanceSequence=images)]
+    organ = _item(CodeValue="85756007", CodingSchemeDesignator="SCT", CodeMeaning="Tissue")
+    made.SegmentSequence = [
+        _item(
+            SegmentNumber=1,
+            SegmentLabel="Ball",
+            SegmentAlgorithmType="MANUAL",
+            SegmentedPropertyCategoryCodeSequence=[organ],
+            SegmentedPropertyTypeCodeSequence=[organ],
+            RecommendedDisplayCIELabValue=[34885, 53485, 50171],
+        )
+    ]
+    made.SharedFunctionalGroupsSequence = [
+        _item(
+            PixelMeasuresSequence=[_item(PixelSpacing=[1, 1], SliceThickness=2, SpacingBetweenSlices=2)],
+            PlaneOrientationSequence=[_item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
+            SegmentIdentificationSequence=[_item(ReferencedSegmentNumber=1)],
+        )
+    ]
+    made.PerFrameFunctionalGroupsSequence = [
+        _item(
+            FrameContentSequence=[_item(DimensionIndexValues=[1, number + 1])],
+            PlanePositionSequence=[_item(ImagePositionPatient=[-64, -64, 2.0 * number])],
+            DerivationImageSequence=[_item(SourceImageSequence=[image])],
+        )
+        for number, image in enumerate(images)
+    ]
+    balls = numpy.stack([_distance(number) < _RADIUS for number in range(SLICES)])
+    made.PixelData = numpy.packbits(balls, bitorder="little").tobytes()
+    made["PixelData"].VR = "OB"
+    return made
+
+
+def _item(**values: object) -> Dataset:
+    made = Dataset()
+    for keyword, value in values.items():
+        setattr(made, keyword, value)
+    return made
+
+
+def _distance(number: int) -> Any:
+    """From the middle of the ball, of each pixel of a slice, in mm."""
+    y, x = numpy.mgrid[0:_SIDE, 0:_SIDE] - _SIDE / 2
+    return numpy.sqrt((x - 15) ** 2 + (y - 10) ** 2 + (2.0 * (number - SLICES / 2)) ** 2)
 
 
 def _copy(folder: Path, name: str, study: str, number: int) -> None:
