@@ -43,5 +43,8 @@ class ContentSecurityPolicy:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        response.headers.setdefault("Content-Security-Policy", self.POLICY)
+        if response.status_code != 304:  # whose headers take the place of those the browser has kept
+            response.headers.setdefault("Content-Security-Policy", self.POLICY)
+        if request.is_secure():  # elsewhere browsers ignore it, and complain
+            response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
         return response

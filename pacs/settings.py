@@ -78,6 +78,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
+SECURE_CROSS_ORIGIN_OPENER_POLICY = None  # set by pacs.middleware where it counts
 ROOT_URLCONF = "pacs.urls"
 WSGI_APPLICATION = "pacs.wsgi.application"
 TEMPLATES = [

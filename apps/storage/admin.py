@@ -123,7 +123,7 @@ class StudyAdmin(ReadOnlyAdmin):
 
     @admin.display(description="images")
     def images(self, study: Study) -> SafeString:
-        viewer = reverse("viewer-file", args=["viewer"])
+        viewer = reverse("viewer-file", args=["viewer"])  # of a room above, known by its name
         return format_html('<a href="{}?StudyInstanceUIDs={}">View</a>', viewer, study.study_instance_uid)
 
     @admin.display(description="holds", ordering="number_of_study_related_instances")

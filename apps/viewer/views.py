@@ -44,6 +44,5 @@ def viewer(request: HttpRequest, name: str = "") -> HttpResponseBase:
         return render(request, "viewer/missing.html", status=503)
     found = files(directory)
     response: HttpResponseBase = WhiteNoiseMiddleware.serve(found.get(name) or found[INDEX], request)
-    # Of a 304 too: its headers take the place of those the browser has kept.
     response["Content-Security-Policy"] = _POLICY
     return response

@@ -3,8 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+import requests
+from django.http import HttpResponse
+from django.test import RequestFactory
 from playwright.sync_api import Browser
 
+from pacs.middleware import ContentSecurityPolicy
 from tests.browser import Window, spread
 from tests.node import Node
 
@@ -42,3 +46,19 @@ def test_what_a_page_does_wrong_is_seen(node: Node, browser: Browser) -> None:
         assert any("ours" in complaint for complaint in window.complaints)
         assert window.page.evaluate("!!document.createElement('canvas').getContext('webgl2')")
         assert spread(window.page.screenshot()) < 20
+
+
+def test_the_policy_of_a_page_outlives_its_revalidation(node: Node) -> None:
+    """A 304 would replace the policy that the browser has kept for a page with one of its own."""
+    script = f"http://{node.host}:{node.http_port}/static/admin/js/theme.js"
+    first = requests.get(script)
+    assert "default-src 'self'" in first.headers["Content-Security-Policy"]
+    again = requests.get(script, headers={"If-None-Match": first.headers["ETag"]})
+    assert again.status_code == 304
+    assert "Content-Security-Policy" not in again.headers
+
+
+def test_the_opener_policy_is_sent_where_browsers_heed_it(rf: RequestFactory) -> None:
+    answer = ContentSecurityPolicy(lambda _: HttpResponse())
+    assert "Cross-Origin-Opener-Policy" not in answer(rf.get("/"))
+    assert answer(rf.get("/", secure=True))["Cross-Origin-Opener-Policy"] == "same-origin"
