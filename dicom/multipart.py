@@ -123,12 +123,6 @@ class Multipart:
             yield Part(headers, problem, self._piece)
             self._pass_over()
 
-    def drain(self) -> None:
-        """The epilogue, which means nothing."""
-        while not self._ended:
-            self._start = self._searched = self._end
-            self._fill()
-
     def _pass_over(self) -> None:
         while self._piece() is not None:
             pass

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from apps.storage import index, intake
-from tests.campaigns import fsync_order, load, memory, memory_web, openapi, verify
+from tests.campaigns import fsync_order, load, memory, openapi, verify
 from tests.campaigns.kill import Campaign, node_on, postgresql_stopped, sqlite_locked
 from tests.node import Node
 from tests.peers import peer
@@ -99,11 +99,3 @@ def test_no_request_that_the_description_allows_or_forbids_ends_in_a_5xx(node: N
     assert not outcome.failures
     found = {name for name in outcome.statuses if name.endswith(" 200")}
     assert len(found) >= 10  # it reaches what we hold, not 404 alone
-
-
-def test_an_instance_of_256_megabytes_costs_a_request_no_more_memory_than_a_small_one(
-    node: Node, tmp_path: Path
-) -> None:
-    node.start()
-    for growth in memory_web.trial(node, tmp_path, 256 << 20):
-        assert growth.size <= 64 << 20, growth

@@ -184,6 +184,13 @@ class Trial:
         answer = session.post(root, data=body(), headers={"Content-Type": content_type}, timeout=600)
         assert answer.status_code == 200, answer.text
 
+    def stow_alone(self) -> None:
+        """And as a body that is this one file, with its length."""
+        root, session = self._web()
+        with self.large.path.open("rb") as file:
+            answer = session.post(root, data=file, headers={"Content-Type": "application/dicom"}, timeout=600)
+        assert answer.status_code == 200, answer.text
+
     def _as_stored(self, received: Path) -> None:
         (path,) = received.iterdir()
         offset = 144 + read_file_meta_info(path).FileMetaInformationGroupLength
@@ -195,7 +202,7 @@ def trial(node: Node, folder: Path, size: int) -> list[Growth]:
     """The first instance is small: what is loaded once, at the first of its kind, is not growth of an association."""
     small = Trial(node, folder, 1 << 20)
     small.store(small.large)
-    for act in (small.get, small.move, small.multipart, small.zip, small.stow):
+    for act in (small.get, small.move, small.multipart, small.zip, small.stow, small.stow_alone):
         act()
     large = Trial(node, folder, size)
     return [
@@ -204,7 +211,8 @@ def trial(node: Node, folder: Path, size: int) -> list[Growth]:
         growth(node, "C-MOVE", large.move),
         growth(node, "WADO-RS as multipart", large.multipart),
         growth(node, "WADO-RS as zip", large.zip),
-        growth(node, "STOW-RS", large.stow),
+        growth(node, "STOW-RS in chunks", large.stow),
+        growth(node, "STOW-RS with a length", large.stow_alone),
     ]
 
 
