@@ -97,6 +97,16 @@ def test_a_stack_is_scrolled_and_windowed(window: Window) -> None:
     window.keep("windowed")
 
 
+def test_the_pages_of_the_archive_lead_to_it(window: Window) -> None:
+    for page, link in (("/admin/storage/study/", "View"), (f"/studies/{studies.STACK}/", "OHIF viewer")):
+        window.page.goto(page)
+        window.page.get_by_role("link", name=link, exact=True).first.click()
+        window.page.wait_for_url(lambda url: "/viewer/viewer?StudyInstanceUIDs=" in url)
+        drawn(window)
+    window.page.get_by_role("link", name="PACS").click()  # and back
+    window.page.wait_for_url("**/studies/")
+
+
 def test_a_stack_is_cut_in_three_planes(window: Window) -> None:
     window.page.goto(place(studies.STACK))
     drawn(window)
