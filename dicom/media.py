@@ -10,6 +10,7 @@ from dicom.errors import DicomError
 ANY: Final = "*/*"
 MULTIPART: Final = "multipart/related"
 JSON: Final = "application/dicom+json"
+XML: Final = "application/dicom+xml"
 DICOM: Final = "application/dicom"
 ZIP: Final = "application/zip"
 OCTETS: Final = "application/octet-stream"

@@ -151,20 +151,27 @@ class Documents:
         self._found, self._bulk_data = found, bulk_data
 
     def __iter__(self) -> Iterator[bytes]:
-        encoder = Metadata()
         separator = b"["
+        for document in self.each():
+            yield separator + document
+            separator = b","
+        yield b"]"
+
+    def each(self) -> Iterator[bytes]:
+        """Without the array around them."""
+        encoder = Metadata()
+        made = False
         for row in _expected(self._found):
             try:
-                piece = _metadata(encoder, row, self._bulk_data(row))
+                document = _metadata(encoder, row, self._bulk_data(row))
             except (DicomError, OSError) as error:
                 log.error("%s has no metadata: %s", row.sop_instance_uid, error)
                 self.left_out += 1
-                continue
-            yield separator + piece
-            separator = b","
-        if separator == b"[":
+            else:
+                made = True
+                yield document
+        if not made:
             raise Gone("The files are gone")
-        yield b"]"
 
 
 def _expected(found: Iterable[Stored]) -> Iterator[Stored]:

@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import requests
@@ -17,7 +18,7 @@ from apps.storage import archive
 from apps.storage.models import Instance
 from tests.node import Node
 from tests.qr.files import keep
-from tests.qr.web import url
+from tests.qr.web import parts, url
 
 STUDY = "/dicomweb/studies/1.2.3"
 SERIES = f"{STUDY}/series/1.2.3.1"
@@ -148,3 +149,44 @@ def test_what_was_kept_is_shown_to_those_who_may_see_it(reader: Client) -> None:
     guest = Client()
     guest.force_login(User.objects.create_user("guest"))
     assert guest.get(f"{SERIES}/metadata").status_code == 403
+
+
+XML = 'multipart/related; type="application/dicom+xml"'
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("accept", [XML, "multipart/related; type=application/dicom+xml", "application/dicom+xml"])
+@pytest.mark.parametrize("path", ["", "/series/1.2.3.5.1", "/series/1.2.3.5.1/instances/1.2.3.5.1.1"])
+def test_it_comes_as_xml_an_instance_each_part(web: Node, session: requests.Session, path: str, accept: str) -> None:
+    address = url(web, f"/studies/1.2.3.5{path}/metadata")
+    answer = session.get(address, headers={"Accept": accept})
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith(XML)
+    ((content_type, body),) = parts(answer)
+    assert content_type == "application/dicom+xml"
+    found = {one.attrib["tag"]: one for one in ElementTree.fromstring(body)}
+    assert found["00100020"][0].text == "P05"
+    assert found["7FE00010"][0].attrib["uri"].startswith("/dicomweb/studies/1.2.3.5/series/")
+    again = session.get(address, headers={"Accept": accept, "If-None-Match": answer.headers["ETag"]})
+    assert again.status_code == 304
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (f"{XML};q=0.5, application/dicom+json;q=0.4", "multipart/related"),
+        (f"{XML};q=0.4, application/dicom+json;q=0.5", "application/dicom+json"),
+        (f"image/png, */*;q=0.1, {XML};q=0.05", "application/dicom+json"),
+        ("application/json, application/dicom+json;q=0.9", "application/json"),
+        ("application/*", "application/dicom+json"),
+        ('multipart/related; type="*/*"', "multipart/related"),
+        (f"{XML};q=0, */*", "application/dicom+json"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/studies/1.2.3.5/metadata", "/studies?PatientID=P05"])
+def test_what_is_liked_better_comes(
+    web: Node, session: requests.Session, path: str, accept: str, expected: str
+) -> None:
+    answer = session.get(url(web, path), headers={"Accept": accept})
+    assert answer.headers["Content-Type"].partition(";")[0] == expected

@@ -212,3 +212,14 @@ def test_pages_far_down_are_as_those_near(reader: Client, monkeypatch: pytest.Mo
     near = [reader.get(f"/dicomweb/instances?offset={offset}").json() for offset in range(6)]
     monkeypatch.setattr(rows, "_NEAR", -1)
     assert [reader.get(f"/dicomweb/instances?offset={offset}").json() for offset in range(6)] == near
+
+
+def test_answers_come_as_xml_each_a_part(reader: Client) -> None:
+    xml = 'multipart/related; type="application/dicom+xml"'
+    answer = reader.get("/dicomweb/studies?limit=2", HTTP_ACCEPT=xml)
+    assert answer.headers["Content-Type"].startswith(xml)
+    assert answer.headers["X-Total-Count"] == "3"
+    body = b"".join(answer)
+    assert body.count(b"<NativeDicomModel") == 2
+    assert b'keyword="StudyInstanceUID"><Value number="1">1.3</Value>' in body
+    assert reader.get("/dicomweb/studies?PatientID=nobody", HTTP_ACCEPT=xml).status_code == 204

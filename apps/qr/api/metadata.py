@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import orjson
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
@@ -10,18 +11,21 @@ from apps.accounts.conditional import conditional, tag_of
 from apps.accounts.users import asking
 from apps.qr import series_metadata
 from apps.qr.api.addresses import bulk_data_address, unique_keys
+from apps.qr.api.documents import document_type, xml_parts
 from apps.qr.api.retrieve import Retrieve
 from apps.qr.retrieve import missing
 from apps.qr.series_metadata import Revision
 from apps.qr.wado import Documents, begun
-from dicom.media import JSON_OFFERS, choose, takes_gzip
+from dicom.media import XML, takes_gzip
 
 
 class Metadata(Retrieve):
     """Of a series as it was kept (PS3.18 8.3.4 allows Content-Encoding); of a study what its series have, joined."""
 
     def get(self, request: Request, **uids: str) -> HttpResponseBase:
-        media_type = choose(self.accepted(request), JSON_OFFERS)
+        media_type = document_type(self.accepted(request))
+        if media_type == XML:
+            return self._xml(request, uids)
         if "instance" in uids:
             return self._of_instance(request, uids, media_type)
         found = series_metadata.revisions(asking(request), **uids)
@@ -38,6 +42,13 @@ class Metadata(Retrieve):
             return response
 
         return conditional(request, tag, answer, vary=("Accept", "Accept-Encoding"))
+
+    def _xml(self, request: Request, uids: Mapping[str, str]) -> HttpResponseBase:
+        """PS3.18 10.4.4: an instance each part."""
+        found = self.found(request, uids)
+        tag = tag_of("metadata", XML, *((row.pk, row.revision, row.path) for row in found), weak=True)
+        documents = Documents(found, bulk_data_address)
+        return conditional(request, tag, lambda: xml_parts(map(orjson.loads, documents.each())))
 
     def _of_instance(self, request: Request, uids: Mapping[str, str], media_type: str) -> HttpResponseBase:
         (row,) = self.found(request, uids)

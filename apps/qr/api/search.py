@@ -4,14 +4,17 @@ from typing import ClassVar, Final
 
 import orjson
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
 from apps.accounts.api import DicomWebView
 from apps.accounts.users import asking
 from apps.qr.api.addresses import address, unique_keys
+from apps.qr.api.documents import document_type, xml_parts
 from apps.qr.attributes import Level
 from apps.qr.search import Found, Search, answer, from_qido_params
-from dicom.media import JSON_OFFERS, choose
+from dicom.dicomjson import Json
+from dicom.media import XML
 from dicom.sop_classes import Service
 
 # PS3.18 8.3.4.2, 8.3.4.5, 8.3.4.6
@@ -31,13 +34,13 @@ class SearchView(DicomWebView):
     level: ClassVar[Level]
     service = Service.FIND
 
-    def get(self, request: Request, **uids: str) -> HttpResponse:
-        media_type = choose(self.accepted(request), JSON_OFFERS)
+    def get(self, request: Request, **uids: str) -> HttpResponseBase:
+        media_type = document_type(self.accepted(request))
         within = unique_keys(uids)
         params = {name: request.GET.getlist(name) for name in request.GET}
         search = from_qido_params(params, level=self.level, within=within)
         found = answer(search, asking(request), retrieve_url=address)
-        response = HttpResponse(orjson.dumps(found.answers), content_type=media_type)
+        response = _written(found.answers, media_type)
         response["X-Total-Count"] = str(found.total)
         if warnings := _warnings(search, found):
             response["Warning"] = ", ".join(warnings)
@@ -54,6 +57,12 @@ class Series(SearchView):
 
 class Instances(SearchView):
     level = Level.IMAGE
+
+
+def _written(answers: list[Json], media_type: str) -> HttpResponseBase:
+    if media_type != XML:
+        return HttpResponse(orjson.dumps(answers), content_type=media_type)
+    return xml_parts(answers) if answers else HttpResponse(status=204)  # there is no multipart without parts
 
 
 def _warnings(search: Search, found: Found) -> list[str]:
