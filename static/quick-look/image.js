@@ -9,7 +9,7 @@ const LARGEST_RAW = 16 << 20; // bytes of a frame; larger ones come as a picture
 export function imagesOf(series, instances) {
   return instances.flatMap((found) => {
     const instance = text(found, "00080018");
-    const common = { series, instance, sopClass: text(found, "00080016"), number: text(found, "00200013") };
+    const common = { series, instance, sopClass: text(found, "00080016") };
     if (!number(found, "00280010") || !number(found, "00280011")) return [{ ...common, frame: 0, frames: 0 }];
     const frames = frameCount(found);
     return Array.from({ length: frames }, (_, index) => ({ ...common, frame: index + 1, frames }));
@@ -42,12 +42,10 @@ export function describe(dataset, frame) {
     padding: number(dataset, "00280120"),
     slope: number(transformation, "00281053", 1) || 1,
     intercept: number(transformation, "00281052", 0),
-    units: text(transformation, "00281054"),
     windows: windowsOf(group("00289132")),
     hasTables: "00283000" in dataset || "00283010" in dataset,
     aspect: aspectOf(dataset, spacing),
     orientation: numbers(group("00209116"), "00200037"),
-    position: numbers(group("00209113"), "00200032"),
     thickness: number(measures, "00180050"),
     modality: text(dataset, "00080060"),
     rate: rateOf(dataset),

@@ -110,6 +110,7 @@ async function showDocument(image) {
 
 const slider = at("slider");
 slider.addEventListener("input", () => viewer.go(Number(slider.value) - 1));
+slider.addEventListener("pointerup", () => slider.blur());
 const rate = at("rate");
 rate.addEventListener("input", () => cine.choose(Number(rate.value)));
 cine.changed = () => {
@@ -230,7 +231,10 @@ const commands = {
 };
 
 for (const button of document.querySelectorAll("[data-command]")) {
-  button.addEventListener("click", () => commands[button.dataset.command]());
+  button.addEventListener("click", (event) => {
+    commands[button.dataset.command]();
+    if (event.detail) button.blur(); // clicked with a pointer: keys go on meaning what they mean everywhere
+  });
 }
 view.zoomed = () => overlay.writeView();
 at("canvas").addEventListener("pointermove", (event) => overlay.point({ x: event.offsetX, y: event.offsetY }));

@@ -7,6 +7,7 @@ import { effective, paint, pictureOf, valuesOf } from "./pixels.js";
 const PARALLEL = 4; // of the six connections a browser has; the others are for what is asked besides
 const MOST_BYTES = (navigator.deviceMemory >= 4 ? 512 : 256) << 20;
 const AHEAD = 400; // images
+const PASSING = new Set([0, 401, 403, 429, 503]); // what says nothing about the image
 
 // Tells of: `series`, `image` (another one is current), `shown` (it is drawn, or why not), `window`.
 export class Viewer extends EventTarget {
@@ -139,7 +140,7 @@ export class Viewer extends EventTarget {
       try {
         return valuesOf(await this.archive.frame(image, signal), described);
       } catch (error) {
-        if (signal.aborted) throw error;
+        if (signal.aborted || PASSING.has(error.status)) throw error;
         described = { ...described, values: false }; // perhaps there is a picture of it
         this.#descriptions.set(keyOf(image), described);
       }

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 ULTRASOUND = Path(str(get_testdata_file("examples_ybr_color.dcm")))  # 30 frames of colour, 30 a second
 REPORT = Path(str(get_testdata_file("test-SR.dcm")))
 UNDECODABLE = Path(str(get_testdata_file("JPEG-lossy.dcm")))
+MR = Path(str(get_testdata_file("MR_small.dcm")))
 CT = Path(str(get_testdata_file("CT_small.dcm")))
 ALERT = "<img src=x onerror=alert(1)>"
 SCRIPT = "<script>alert(1)</script>"
@@ -42,6 +43,7 @@ def stack(folder: Path, uid: str, count: int) -> None:
             uid=uid,
             number=number,
             PatientName="Stack^Anna",
+            PatientID="STACK",
             SeriesNumber=1,
             SeriesDescription="Slices",
             Rows=64,
@@ -60,7 +62,7 @@ def document(path: Path, uid: str) -> None:
     dataset = Dataset()
     dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.104.1"
     dataset.SOPInstanceUID, dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"{uid}.9.1", uid, f"{uid}.9"
-    dataset.PatientName, dataset.PatientID, dataset.Modality, dataset.SeriesNumber = "Stack^Anna", "1CT1", "DOC", 9
+    dataset.PatientName, dataset.PatientID, dataset.Modality, dataset.SeriesNumber = "Stack^Anna", "STACK", "DOC", 9
     dataset.DocumentTitle, dataset.MIMETypeOfEncapsulatedDocument = "Finding", "application/pdf"
     dataset.EncapsulatedDocument = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
     dataset.file_meta = FileMetaDataset()

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.live
 
 STACK, HOSTILE = "1.2.3.1", "1.2.3.666"
 SLICES = 12
+FILES = {"CT": files.CT, "MR": files.MR}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     files.stack(folder / "files", STACK, SLICES)
     files.document(folder / "files" / "document.dcm", STACK)
     files.hostile(folder / "files" / "hostile.dcm", HOSTILE)
-    for path in (files.ULTRASOUND, files.REPORT, files.UNDECODABLE):
+    for path in (files.ULTRASOUND, files.REPORT, files.UNDECODABLE, files.CT, files.MR):
         shutil.copy(path, folder / "files")
     with Node(folder) as running:
         running.manage("prepare")
@@ -242,6 +243,82 @@ def test_what_cannot_be_decoded_says_why(window: Window) -> None:
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
     assert window.refusals
     window.forget()
+
+
+def test_who_is_signed_out_meanwhile_is_told(window: Window) -> None:
+    page = window.page
+    page.goto(f"/quick-look/{STACK}/")
+    shown(page, 1)
+    page.wait_for_load_state("networkidle")
+    window.context.clear_cookies()
+    page.keyboard.press("]")
+    expect(page.get_by_role("alert")).to_contain_text("You are signed out")
+    expect(page.get_by_role("link", name="Sign in again")).to_be_visible()
+    window.forget()
+
+
+WINDOWED = """async ([address, window]) => {
+    const part = (name) => import(`/static/quick-look/${name}.js`);
+    const [{ describe }, { paint, valuesOf }] = [await part("image"), await part("pixels")];
+    const headers = (Accept) => ({ headers: { Accept } });
+    const [dataset] = await (await fetch(`${address}/metadata`, headers("application/dicom+json"))).json();
+    const image = describe(dataset, 1);
+    if (!image.values) throw new Error("not windowed here");
+    const raw = await (await fetch(`${address}/frames/1`, headers("application/octet-stream"))).arrayBuffer();
+    const canvas = document.createElement("canvas");
+    paint(canvas, valuesOf(raw, image), window, false);
+    const asked = window ? `?window=${window.center},${window.width},${window.function}` : "";
+    const answer = await fetch(`${address}/frames/1/rendered${asked}`, headers("image/png"));
+    const theirs = document.createElement("canvas");
+    [theirs.width, theirs.height] = [canvas.width, canvas.height];
+    theirs.getContext("2d").drawImage(await createImageBitmap(await answer.blob()), 0, 0);
+    const [one, other] = [canvas, theirs].map((c) => c.getContext("2d").getImageData(0, 0, c.width, c.height).data);
+    return Math.max(...one.map((grey, index) => Math.abs(grey - other[index])));
+}"""
+
+
+WINDOWS: list[dict[str, Any] | None] = [
+    None,
+    {"center": 40, "width": 400, "function": "linear"},
+    {"center": 500, "width": 1000, "function": "linear-exact"},
+    {"center": 300, "width": 700, "function": "sigmoid"},
+    {"center": 0, "width": 1, "function": "linear"},
+]
+
+
+@pytest.mark.parametrize("of", [f"{STACK}/series/{STACK}.1/instances/{STACK}.1.3", "CT", "MR"])
+def test_a_window_shows_what_the_server_renders(page: Page, of: str) -> None:
+    """Pixel by pixel, but for how halves are rounded."""
+    if path := FILES.get(of):
+        dataset = pydicom.dcmread(path, stop_before_pixels=True)
+        of = f"{dataset.StudyInstanceUID}/series/{dataset.SeriesInstanceUID}/instances/{dataset.SOPInstanceUID}"
+    page.goto("/studies/")
+    for asked in WINDOWS:
+        assert page.evaluate(WINDOWED, [f"/dicomweb/studies/{of}", asked]) <= 1, asked
+
+
+def test_frames_of_enhanced_objects_are_described_by_their_groups(page: Page) -> None:
+    page.goto("/studies/")
+    described = page.evaluate(
+        """async () => {
+            const { describe, imagesOf } = await import("/static/quick-look/image.js");
+            const [DS, US] = [(...Value) => ({ vr: "DS", Value }), (...Value) => ({ vr: "US", Value })];
+            const group = (center) => ({ "00289132": { Value: [{ "00281050": DS(center), "00281051": DS(100) }] } });
+            const dataset = {
+                "00280010": US(4), "00280011": US(4), "00280100": US(16), "00280101": US(12),
+                "00280004": { Value: ["MONOCHROME2"] },
+                "52009229": { Value: [{ "00289145": { Value: [{ "00281052": DS(-7), "00281053": DS(2) }] } }] },
+                "52009230": { Value: [group(10), group(20)] },
+            };
+            const counts = [-1, 2 ** 31, "abc", null, 0, 2].map((count) => {
+                const found = { "00080018": { Value: ["1.2"] }, "00280010": US(4), "00280011": US(4) };
+                return imagesOf("1", [{ ...found, "00280008": { Value: [count] } }]).length;
+            });
+            const second = describe(dataset, 2);
+            return [second.windows[0].center, second.intercept, second.slope, second.values, counts];
+        }"""
+    )
+    assert described == [20, -7, 2, True, [1, 100_000, 1, 1, 1, 2]]
 
 
 def test_the_keys_are_told(stack: Page) -> None:
