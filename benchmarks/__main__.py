@@ -16,7 +16,7 @@ from benchmarks.peers import Server
 from benchmarks.processes import debian, version
 from benchmarks.report import HEAD, Idle, Result, Sample, idle_rows, machine, rows
 
-# Last those for which twenty thousand studies are loaded: with them Orthanc takes ten times as long to find an image.
+# Last those for which twenty thousand studies are loaded: with them Orthanc takes many times as long to find an image.
 SCENARIOS = dict(
     sorted(
         {**scenarios.SCENARIOS, **dicomweb.SCENARIOS}.items(), key=lambda item: "find" in item[0] or "qido" in item[0]

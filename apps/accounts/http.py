@@ -5,13 +5,13 @@ import hmac
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
+from copy import copy
 from threading import Lock
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection
 from rest_framework import authentication
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
@@ -25,7 +25,9 @@ from dicom.errors import DicomError
 _REMEMBERED = 60.0  # seconds that a password which was right need not be hashed again
 _MOST = 1000
 # With each request of a viewer: written out, as to build a query takes several times as long as to run it.
-_UNCHANGED = "SELECT * FROM auth_user WHERE id = %s AND password = %s AND is_active"
+_UNCHANGED = """
+SELECT is_superuser, is_staff FROM auth_user WHERE id = %s AND username = %s AND password = %s AND is_active
+"""
 _RETRY_AFTER = 10
 
 
@@ -34,19 +36,26 @@ class _Remembered:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._entries: OrderedDict[bytes, tuple[int, str, float]] = OrderedDict()
+        self._entries: OrderedDict[bytes, tuple[User, float]] = OrderedDict()
 
     def user(self, digest: bytes) -> User | None:
-        """Read again: it may have been switched off, or its password changed."""
+        """As it is now: it may have been switched off, or its password changed."""
         with self._lock:
-            key, password, until = self._entries.get(digest, (0, "", 0.0))
-        if until < time.monotonic():
+            known, until = self._entries.get(digest, (None, 0.0))
+        if known is None or until < time.monotonic():
             return None
-        return next(iter(get_user_model().objects.raw(_UNCHANGED, [key, password])), None)
+        with connection.cursor() as cursor:
+            cursor.execute(_UNCHANGED, [known.pk, known.get_username(), known.password])
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        user = copy(known)
+        user.is_superuser, user.is_staff = map(bool, row)
+        return user
 
     def add(self, digest: bytes, user: User) -> None:
         with self._lock:
-            self._entries[digest] = (user.pk, user.password, time.monotonic() + _REMEMBERED)
+            self._entries[digest] = (copy(user), time.monotonic() + _REMEMBERED)
             while len(self._entries) > _MOST:
                 self._entries.popitem(last=False)
 

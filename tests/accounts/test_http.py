@@ -37,13 +37,17 @@ def switch_off(user: User) -> None:
     User.objects.filter(pk=user.pk).update(is_active=False)
 
 
+def rename(user: User) -> None:
+    User.objects.filter(pk=user.pk).update(username="physician")
+
+
 def withdraw_role(user: User) -> None:
     user.groups.clear()
 
 
 @pytest.mark.parametrize(
     ("change", "status"),
-    [(change_password, 401), (switch_off, 401), (User.delete, 401), (withdraw_role, 403)],
+    [(change_password, 401), (switch_off, 401), (User.delete, 401), (rename, 401), (withdraw_role, 403)],
 )
 def test_what_was_taken_from_a_user_is_gone_with_his_next_request(
     client: Client, doctor: User, change: Callable[[User], None], status: int
@@ -51,3 +55,11 @@ def test_what_was_taken_from_a_user_is_gone_with_his_next_request(
     assert answer(client) == 200
     change(doctor)
     assert answer(client) == status
+
+
+def test_a_superuser_who_is_none_any_more_has_his_roles_left(client: Client, doctor: User) -> None:
+    doctor.groups.clear()
+    User.objects.filter(pk=doctor.pk).update(is_superuser=True)
+    assert answer(client) == 200
+    User.objects.filter(pk=doctor.pk).update(is_superuser=False)
+    assert answer(client) == 403
