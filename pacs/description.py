@@ -125,7 +125,7 @@ _SEARCHES: Final = {
 }
 
 
-def _operations() -> Iterable[tuple[str, str, Operation]]:
+def operations() -> Iterable[tuple[str, str, Operation]]:
     """Address below DICOMweb's, method, what it is."""
     for address, level in _SEARCHES.items():
         yield address, "get", _search(level)
@@ -134,7 +134,11 @@ def _operations() -> Iterable[tuple[str, str, Operation]]:
     for level, address in _LEVELS.items():
         yield from _retrieves(level, address)
         yield address, "delete", _DELETE
-    value = {"application/octet-stream": _BYTES, 'multipart/related; type="application/octet-stream"': _BYTES}
+    value = {
+        "application/octet-stream": _BYTES,
+        "application/pdf": _BYTES,
+        'multipart/related; type="application/octet-stream"': _BYTES,
+    }
     partial = (*_FOUND, 416)
     yield f"{_LEVELS['instance']}/bulkdata/{{way}}", "get", Operation("Retrieve one value", value, partial, (_ACCEPT,))
     frames = {'multipart/related; type="application/octet-stream"': _BYTES, "image/*": _BYTES}
@@ -196,7 +200,7 @@ def _part(name: str) -> Json:
 def add_dicomweb(result: Json, **_: Any) -> Json:
     """A postprocessing hook of drf-spectacular."""
     paths = result.setdefault("paths", {})
-    for address, method, operation in _operations():
+    for address, method, operation in operations():
         paths.setdefault(settings.DICOMWEB + address, {})[method] = _described(address, method, operation)
     components = result.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA

@@ -1,13 +1,17 @@
 """TABLE 2: DICOMweb resource -> view by method (PS3.18 10)."""
 
+import re
 from collections.abc import Callable, Mapping
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from apps.accounts.api import DicomWebView, NoSuchResource
-from apps.qr.api.bulk_data import BulkData
+from apps.qr.api.bulk_data import AllBulkData, BulkData
 from apps.qr.api.frames import Frames
 from apps.qr.api.metadata import Metadata
 from apps.qr.api.rendered import Rendered, Thumbnail
@@ -15,7 +19,9 @@ from apps.qr.api.retrieve import Retrieve
 from apps.qr.api.search import Instances, Series, Studies
 from apps.storage.api.delete import Delete
 from apps.storage.api.store import Store
+from pacs.capabilities import Capabilities
 
+_PART = re.compile(r"<\w+:(\w+)>")
 _STUDY = "studies/<str:study>"
 _SERIES = f"{_STUDY}/series/<str:series>"
 _INSTANCE = f"{_SERIES}/instances/<str:instance>"
@@ -27,9 +33,10 @@ class ByMethod:
 
     csrf_exempt = True  # the views of the REST framework ask for it where a session signs the request
 
-    def __init__(self, views: Mapping[str, type[DicomWebView]]) -> None:
+    def __init__(self, address: str, views: Mapping[str, type[DicomWebView]]) -> None:
         self.methods = frozenset(views)
         self._views: dict[str, Callable[..., HttpResponseBase]] = {name: view.as_view() for name, view in views.items()}
+        self._views["options"] = Capabilities.as_view(address="/" + _PART.sub(r"{\1}", address))
 
     def __call__(self, request: HttpRequest, **uids: str) -> HttpResponseBase:
         return self._views.get((request.method or "").lower(), self._views["get"])(request, **uids)
@@ -37,7 +44,14 @@ class ByMethod:
 
 def resource(address: str, **views: type[DicomWebView]) -> URLPattern:
     """An address that rooms share: the method (`get`, `post`, `delete`) names the view."""
-    return path(address, ByMethod(views))
+    return path(address, ByMethod(address, views))
+
+
+class Root(Capabilities):
+    """The address of the services: there is nothing to get, only to learn what they can do."""
+
+    def get(self, request: Request, **_: str) -> Response:
+        raise NotFound("There is no such resource")
 
 
 urlpatterns = [
@@ -56,6 +70,7 @@ urlpatterns = [
     resource(f"{_INSTANCE}/bulkdata/<path:way>", get=BulkData),
     *(resource(f"{address}/rendered", get=Rendered) for address in (_STUDY, _SERIES, _INSTANCE, _FRAMES)),
     *(resource(f"{address}/thumbnail", get=Thumbnail) for address in (_STUDY, _SERIES, _INSTANCE, _FRAMES)),
-    path("", NoSuchResource.as_view()),
+    *(resource(f"{address}/bulkdata", get=AllBulkData) for address in (_STUDY, _SERIES, _INSTANCE)),
+    path("", Root.as_view()),
     path("<path:other>", NoSuchResource.as_view()),
 ]

@@ -4,7 +4,8 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 
 from apps import context
 
@@ -20,6 +21,22 @@ class RequestIdentity:
         response = self.get_response(request)
         response["X-Request-Id"] = identity
         return response
+
+
+class HeadWithoutBody:
+    """What GET would be answered with, but for the content: it is not even made where it is made piece by piece."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response: HttpResponseBase = self.get_response(request)
+        if request.method == "HEAD":
+            if isinstance(response, StreamingHttpResponse):
+                response.streaming_content = iter(())
+            elif isinstance(response, HttpResponse):
+                response.content = b""  # Content-Length is that of GET
+        return response  # type: ignore[return-value]
 
 
 class ContentSecurityPolicy:

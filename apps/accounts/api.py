@@ -50,3 +50,6 @@ class NoSuchResource(APIView):
 
     def get(self, request: Request, **_: str) -> Response:
         raise NotFound("There is no such resource")
+
+    def options(self, request: HttpRequest, *_: Any, **__: Any) -> Response:
+        raise NotFound("There is no such resource")

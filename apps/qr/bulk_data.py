@@ -4,15 +4,15 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from apps.qr.retrieve import Stored
 from apps.storage import archive
 from apps.storage.encoded import encoded
+from dicom.dicomjson import Json
 from dicom.dimse import FileSlice
 from dicom.elements import EXPLICIT_LITTLE, UNITS, swapped
 from dicom.errors import CannotReencode, DicomError
-from dicom.sop_classes import is_encapsulated
 from dicom.walk import ELEMENT, ENCAPSULATED, ITEM_START, SEQUENCE, SEQUENCE_END, Token, Walker, window_of
 from dicom.windows import FileWindow
 
@@ -34,6 +34,17 @@ def parse_way(text: str) -> list[int]:
     return [int(step, 10 if number % 2 else 16) for number, step in enumerate(text.split("/"))]
 
 
+def addresses(dataset: Json) -> Iterator[str]:
+    """The Bulk Data URIs of metadata, as they come."""
+    waiting: list[Any] = [dataset]
+    while waiting:
+        for element in waiting.pop().values():
+            if "BulkDataURI" in element:
+                yield element["BulkDataURI"]
+            elif element["vr"] == "SQ":
+                waiting.extend(reversed(element.get("Value", [])))
+
+
 def find(walker: Walker, way: list[int]) -> Token | None:
     """The element that a way leads down to, unless it is a sequence itself. Raises InvalidDataSet."""
     here: list[int] = []
@@ -52,17 +63,22 @@ def find(walker: Walker, way: list[int]) -> Token | None:
 
 
 class BulkValue:
-    """Open until it is closed, as a response does: `size` bytes in little endian; compressed pixel data as decoded."""
+    """Open until it is closed, as a response does: `size` bytes in little endian; compressed pixel data decoded, unless
+    `as_stored`: then with the items it is made of, and `transfer_syntax_uid` says how it is compressed."""
 
-    def __init__(self, row: Stored, way: list[int]) -> None:
+    def __init__(self, row: Stored, way: list[int], *, as_stored: bool = False) -> None:
         """Raises NoSuchValue, CannotReencode, Gone, OSError."""
+        self.transfer_syntax_uid = ""
         with ExitStack() as stack:
             opened = stack.enter_context(archive.open(row))
             syntax, window = opened.transfer_syntax_uid, FileWindow(opened.fd, opened.dataset_offset, opened.size)
-            if is_encapsulated(syntax) and len(way) == 1:
-                syntax, window = EXPLICIT_LITTLE, _decoded(stack, opened)
             self._walker = Walker(window_of(window, syntax), syntax)
             token = find(self._walker, way)
+            if token and token[0] == ENCAPSULATED and as_stored:
+                self.transfer_syntax_uid = syntax
+            elif token and token[0] == ENCAPSULATED:
+                self._walker = Walker(_decoded(stack, opened), EXPLICIT_LITTLE)
+                token = find(self._walker, way)
             if token is None:
                 raise NoSuchValue("There is no such value in this instance")
             _, _, vr, self._offset, self.size, little = token

@@ -6,10 +6,11 @@ import requests
 from dicomweb_client.api import DICOMwebClient
 from django.contrib.auth.models import User
 from django.test import Client
+from pydicom.encaps import generate_fragments, generate_frames
 
 from apps.qr.bulk_data import BulkValue, NoSuchValue, parse_way
 from tests.node import Node
-from tests.qr.web import CT, OTHER, RLE, url
+from tests.qr.web import CT, OTHER, RLE, RLE_LOSSLESS, url
 from tests.storage import made
 
 PATH = "/dicomweb/studies/1.2.3/series/1.2.3.1/instances/1.2.3.1.1.1/bulkdata"
@@ -86,3 +87,83 @@ def test_big_endian_values_come_in_little_endian_wherever_one_begins(web: Node, 
 @pytest.mark.live
 def test_a_value_that_is_not_there_is_404(web: Node, session: requests.Session, way: str) -> None:
     assert session.get(url(web, f"{INSTANCE}/bulkdata/{way}")).status_code == 404
+
+
+ALL = 'multipart/related; type="application/octet-stream"'
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("path", ["", "/series/1.2.3.5.1", "/series/1.2.3.5.1/instances/1.2.3.5.1.1"])
+@pytest.mark.parametrize("accept", [ALL, 'multipart/related; type="*/*"', "*/*"])
+def test_all_values_come_with_the_addresses_that_metadata_has(
+    web: Node, session: requests.Session, path: str, accept: str
+) -> None:
+    metadata = session.get(url(web, f"/studies/1.2.3.5{path}/metadata")).json()
+    wanted = {one["BulkDataURI"] for one in metadata[0].values() if "BulkDataURI" in one}
+    answer = session.get(url(web, f"/studies/1.2.3.5{path}/bulkdata"), headers={"Accept": accept})
+    assert answer.status_code == 200
+    found = located(answer)
+    assert found.keys() == wanted
+    (pixels,) = [body for address, body in found.items() if address.endswith("7FE00010")]
+    assert pixels == pydicom.dcmread(CT).PixelData
+    assert session.get(url(web, f"/studies/1.2.3.5{path}/bulkdata"), headers={"Accept": "image/png"}).status_code == 406
+
+
+def located(answer: requests.Response) -> dict[str, bytes]:
+    """Bodies of parts by Content-Location."""
+    boundary = answer.headers["Content-Type"].partition("boundary=")[2].encode()
+    pieces = [part.partition(b"\r\n\r\n") for part in answer.content.split(b"\r\n--" + boundary)[1:-1]]
+    return {head.decode().partition("Content-Location: ")[2].split("\r\n")[0]: body for head, _, body in pieces}
+
+
+@pytest.mark.live
+def test_compressed_pixels_come_decoded_or_as_they_are_stored(web: Node, session: requests.Session) -> None:
+    rle = pydicom.dcmread(RLE)
+    path = f"/studies/{rle.StudyInstanceUID}/series/{rle.SeriesInstanceUID}/instances/{rle.SOPInstanceUID}/bulkdata"
+    decoded = session.get(url(web, f"{path}/7FE00010"), headers={"Accept": "application/octet-stream"})
+    assert decoded.content == rle.pixel_array.tobytes()
+    for syntax in ("*", RLE_LOSSLESS):
+        accept = f"application/octet-stream; transfer-syntax={syntax}"
+        stored = session.get(url(web, f"{path}/7FE00010"), headers={"Accept": accept})
+        assert stored.headers["Content-Type"] == f"application/octet-stream; transfer-syntax={RLE_LOSSLESS}"
+        assert list(generate_fragments(stored.content))[1] == next(generate_frames(rle.PixelData, number_of_frames=1))
+    other = {"Accept": "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.4.90"}
+    assert session.get(url(web, f"{path}/7FE00010"), headers=other).status_code == 406
+    whole = session.get(url(web, path), headers={"Accept": f"{ALL}; transfer-syntax=*"})
+    assert list(located(whole).values()) == [stored.content]
+
+
+def test_a_document_comes_as_what_it_is(client: Client, folders: None) -> None:
+    pdf = b"%PDF-1.4 as it were" + bytes(3000)
+    element = b"\x42\0\x11\0OB\0\0" + len(pdf).to_bytes(4, "little") + pdf
+    sop_class = "1.2.840.10008.5.1.4.1.1.104.1"
+    made.receive(made.data_set(sop_class=sop_class) + element, sop_class=sop_class)
+    made.index()
+    client.force_login(User.objects.create_superuser("admin"))
+    answer = client.get(f"{PATH}/00420011")
+    assert answer.headers["Content-Type"] == "application/pdf"
+    assert b"".join(answer) == pdf
+    for accept in ("application/octet-stream", 'multipart/related; type="application/octet-stream"'):
+        assert client.get(f"{PATH}/00420011", HTTP_ACCEPT=accept).headers["Content-Type"].startswith(accept)
+
+
+def test_where_there_are_no_large_values_it_is_404(client: Client, folders: None) -> None:
+    made.receive()
+    made.index()
+    client.force_login(User.objects.create_superuser("admin"))
+    metadata = client.get(f"{PATH.removesuffix('/bulkdata')}/metadata").json()
+    status = 200 if any("BulkDataURI" in element for element in metadata[0].values()) else 404
+    assert client.get(PATH).status_code == status
+    assert client.get("/dicomweb/studies/9.9/bulkdata").status_code == 404
+
+
+@pytest.mark.parametrize(("vr", "unit"), [("OV", 8), ("OD", 8), ("OF", 4), ("OL", 4), ("SV", 8), ("UV", 8)])
+def test_wide_numbers_come_in_little_endian(client: Client, folders: None, vr: str, unit: int) -> None:
+    numbers = bytes(range(256)) * 8
+    head = b"\x7f\xe1\x10\x10" + vr.encode() + b"\0\0" + len(numbers).to_bytes(4, "big")
+    big = "1.2.840.10008.1.2.2"
+    made.receive(made.data_set(transfer_syntax_uid=big) + head + numbers, transfer_syntax_uid=big)
+    made.index()
+    client.force_login(User.objects.create_superuser("admin"))
+    got = b"".join(client.get(f"{PATH}/7FE11010"))
+    assert got == b"".join(numbers[at : at + unit][::-1] for at in range(0, len(numbers), unit))

@@ -229,3 +229,25 @@ def test_who_has_it_already_gets_304(web: Node, session: requests.Session, path:
     assert again.headers["Cache-Control"] == "private, no-cache"
     other = session.get(url(web, "/studies/1.2.3.3"), headers={"Accept": accept})
     assert other.headers["ETag"] != first.headers["ETag"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/studies?limit=1",
+        "/studies/1.2.3.4",
+        "/studies/1.2.3.4/metadata",
+        f"{INSTANCE}/metadata",
+        f"{INSTANCE}/bulkdata/7FE00010",
+        INSTANCE,
+        "/studies/9.9.9",
+    ],
+)
+def test_head_says_what_get_would_without_the_content(web: Node, session: requests.Session, path: str) -> None:
+    session.get(url(web, path))  # what is kept now has a length
+    got, head = session.get(url(web, path)), session.head(url(web, path))
+    assert head.status_code == got.status_code
+    for name in ("ETag", "Content-Length", "X-Total-Count", "Content-Encoding"):
+        assert head.headers.get(name) == got.headers.get(name)
+    assert head.headers["Content-Type"].partition("boundary")[0] == got.headers["Content-Type"].partition("boundary")[0]
+    assert "no-body response" not in web.log_text()
