@@ -104,7 +104,7 @@ _STORE: Final = Operation(
     "Store instances",
     _STORED,
     (400, 401, 403, 406, 408, 409, 413, 415, 503, 507),
-    takes={"multipart/related": _BYTES, "application/dicom": _BYTES},
+    takes={"multipart/related": _BYTES, "application/dicom": _BYTES, "application/dicom+json": _DATA_SETS},
     success={200: "All are stored", 202: "Some are stored, or with warnings"},
 )
 _DELETE: Final = Operation(
@@ -115,6 +115,24 @@ _DELETE: Final = Operation(
 )
 _RENDERED: Final = {"image/jpeg": _BYTES, "image/png": _BYTES, "image/gif": _BYTES, "application/pdf": _BYTES}
 _WHOLE: Final = {_MULTIPART_DICOM: _BYTES, "application/zip": _BYTES}
+# PS3.18 9.4: an instance by query parameters alone
+_WADO_URI: Final = Operation(
+    "Retrieve an instance, as a file or a picture, by WADO-URI",
+    {**_RENDERED, "application/dicom": _BYTES},
+    parameters=(
+        _query("requestType", "Always WADO", {"type": "string", "enum": ["WADO"]}, required=True),
+        *(_query(name, "UID", _UID, required=True) for name in ("studyUID", "seriesUID", "objectUID")),
+        _query("contentType", "Media type of the answer; a JPEG picture unless it is said"),
+        _query("transferSyntax", "Of application/dicom", _UID),
+        _query("frameNumber", "From 1 on", {"type": "integer", "minimum": 1}),
+        _query("rows", "Most pixels downwards", {"type": "integer", "minimum": 1}),
+        _query("columns", "Most pixels across", {"type": "integer", "minimum": 1}),
+        _query("region", "Of the image, from 0 to 1: left, top, right, bottom", example="0.25,0.25,0.75,0.75"),
+        _query("windowCenter", "With windowWidth", {"type": "number"}),
+        _query("windowWidth", "With windowCenter", {"type": "number"}),
+        _query("imageQuality", "1 to 100", {"type": "integer", "minimum": 1, "maximum": 100}),
+    ),
+)
 _SEARCHES: Final = {
     "/studies": "study",
     "/series": "series",
@@ -202,6 +220,7 @@ def add_dicomweb(result: Json, **_: Any) -> Json:
     paths = result.setdefault("paths", {})
     for address, method, operation in operations():
         paths.setdefault(settings.DICOMWEB + address, {})[method] = _described(address, method, operation)
+    paths["/wado"] = {"get": _described("/wado", "get", _WADO_URI)}
     components = result.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA
     components.setdefault("securitySchemes", {}).update(

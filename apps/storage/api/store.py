@@ -18,13 +18,15 @@ from apps.storage.api.body import RequestBody
 from apps.storage.stow import Outcome, Report
 from dicom import status
 from dicom.dicomjson import Json
+from dicom.dicomxml import to_xml
 from dicom.errors import DicomError
-from dicom.media import DICOM, JSON, JSON_OFFERS, MULTIPART, choose
+from dicom.media import DICOM, JSON, JSON_OFFERS, MULTIPART, XML, choose
 from dicom.multipart import ContentType, Multipart, Part, content_type
 from dicom.sop_classes import Service
 
 _OUT_OF_RESOURCES: Final = 0xA7
 _PARTS: Final = (DICOM, *JSON_OFFERS)
+_ANSWERS: Final = (*JSON_OFFERS, XML)
 
 
 class NotSupported(DicomError):
@@ -50,7 +52,7 @@ class Store(DicomWebView):
         super().initial(request, *args, **kwargs)
 
     def post(self, request: Request, study: str | None = None) -> HttpResponse:
-        media_type = choose(self.accepted(request), JSON_OFFERS)
+        media_type = choose(self.accepted(request), _ANSWERS)
         with borrowed():
             principal = asking(request)  # and no connection of the database is held while the body arrives
         if not _turns().acquire(blocking=False):
@@ -63,7 +65,9 @@ class Store(DicomWebView):
             _turns().release()
         if not report.outcomes:
             raise NothingStored("There is no part in the body")
-        return HttpResponse(orjson.dumps(_module(report, study)), status=_http_status(report), content_type=media_type)
+        module = _module(report, study)
+        content = to_xml(module) if media_type == XML else orjson.dumps(module)
+        return HttpResponse(content, status=_http_status(report), content_type=media_type)
 
 
 @lru_cache
@@ -74,8 +78,8 @@ def _turns() -> BoundedSemaphore:
 def _media(request: Request) -> ContentType:
     """Raises NotSupported, InvalidMultipart."""
     media = content_type(request.META.get("CONTENT_TYPE", ""))
-    whole = f'There is only {MULTIPART}; type="{DICOM}" or "{JSON}", and {DICOM}'
-    if media.type not in (MULTIPART, DICOM):
+    whole = f'There is only {MULTIPART}; type="{DICOM}" or "{JSON}", or one of these by itself'
+    if media.type not in (MULTIPART, *_PARTS):
         raise NotSupported(whole)
     if media.type == MULTIPART and media.parameters.get("type", DICOM).lower() not in _PARTS:
         raise NotSupported(whole)
@@ -87,7 +91,7 @@ def _media(request: Request) -> ContentType:
 def _parts(media: ContentType, body: RequestBody) -> Iterable[Part]:
     if media.type == MULTIPART:
         return Multipart(body.readinto, media.boundary)
-    return [body.as_part({"content-type": DICOM})]
+    return [body.as_part({"content-type": media.type})]
 
 
 def _http_status(report: Report) -> int:

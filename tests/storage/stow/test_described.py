@@ -58,6 +58,13 @@ def test_metadata_and_pixels_are_stored_as_one_image(node: Node, session: reques
         assert (kept.PatientName, kept.PixelSpacing) == (ds.PatientName, ds.PixelSpacing)
 
 
+def test_metadata_without_bulk_data_may_come_by_itself(node: Node, session: requests.Session) -> None:
+    ds = image()
+    del ds.PixelData
+    assert post(node, session, json.dumps([json.loads(ds.to_json())]), content_type=JSON).status_code == 200
+    assert stored(node, ds.SOPInstanceUID).PatientName == ds.PatientName
+
+
 def test_bulk_data_may_come_before_its_metadata_and_in_chunks(node: Node, session: requests.Session) -> None:
     ds = image()
     whole = part(ds.PixelData, OCTETS, "x") + body([described(ds, "x")])

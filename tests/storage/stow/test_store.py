@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pydicom
 import pytest
@@ -26,6 +27,8 @@ from tests.storage.stow.web import (
     reasons,
     url,
 )
+
+NATIVE = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
 
 pytestmark = pytest.mark.live
 
@@ -133,3 +136,11 @@ def test_curl_stores_with_a_length_and_in_chunks(
     assert curl(node, "-H", f"Content-Type: {content_type}", *length, *expect, body=body)[0] == 200
     for ds in images[::13]:
         assert file_of(node, ds.SOPInstanceUID)[0] == data_set_of(encoded(ds))
+
+
+def test_the_answer_may_be_xml(node: Node, session: requests.Session) -> None:
+    ds = image()
+    answer = post(node, session, framed(encoded(ds)), Accept="application/dicom+xml")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/dicom+xml")
+    values = ElementTree.fromstring(answer.content).iter(f"{{{NATIVE}}}Value")
+    assert ds.SOPInstanceUID in [value.text for value in values]
