@@ -27,7 +27,7 @@ class Size:
     studies: int = 20_000
     frames: int = 600
     sent_512k: int = 1000
-    sent_8k: int = 1000  # pynetdicom takes 40 ms for each
+    sent_8k: int = 6000
     repeats: int = 4
     slices: int = 500  # of a series whose metadata is asked for
     viewers: int = 20
