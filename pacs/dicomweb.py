@@ -55,6 +55,8 @@ class Root(Capabilities):
 
 
 urlpatterns = [
+    # First, as it is asked for a thousand times in a study and addresses are looked through one by one.
+    resource(_FRAMES, get=Frames),
     # PS3.18 10.6: Search; 10.5: Store
     resource("studies", get=Studies, post=Store),
     resource("series", get=Series),
@@ -66,7 +68,6 @@ urlpatterns = [
     resource(_STUDY, get=Retrieve, post=Store, delete=Delete),
     *(resource(address, get=Retrieve, delete=Delete) for address in (_SERIES, _INSTANCE)),
     *(resource(f"{address}/metadata", get=Metadata) for address in (_STUDY, _SERIES, _INSTANCE)),
-    resource(_FRAMES, get=Frames),
     resource(f"{_INSTANCE}/bulkdata/<path:way>", get=BulkData),
     *(resource(f"{address}/rendered", get=Rendered) for address in (_STUDY, _SERIES, _INSTANCE, _FRAMES)),
     *(resource(f"{address}/thumbnail", get=Thumbnail) for address in (_STUDY, _SERIES, _INSTANCE, _FRAMES)),

@@ -16,6 +16,7 @@ admin.autodiscover()
 sign_ins.connect()
 
 urlpatterns = [
+    path("dicomweb/", include("pacs.dicomweb")),  # first: addresses are looked through one by one
     path("", RedirectView.as_view(pattern_name="studies"), name="home"),
     path("sign-in/", LoginView.as_view(template_name="console/sign_in.html"), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
@@ -27,7 +28,6 @@ urlpatterns = [
     path("quick-look/<str:study>/<str:series>/", views.quick_look, name="quick-look-series"),
     path("favicon.ico", RedirectView.as_view(url="/static/console/icon.svg")),
     path("admin/", admin.site.urls),
-    path("dicomweb/", include("pacs.dicomweb")),
     path("wado", WadoUri.as_view()),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view()),
