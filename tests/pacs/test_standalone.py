@@ -49,13 +49,17 @@ def test_what_dcmtk_stores_dcmtk_finds(running: Node) -> None:
         for key in ("QueryRetrieveLevel=STUDY", "PatientID=1CT1", "StudyInstanceUID", "NumberOfStudyRelatedInstances")
         for word in ("-k", key)
     ]
-    found = subprocess.run(
-        [peer("findscu"), "-v", "-S", *keys, *called], capture_output=True, timeout=60, encoding="latin-1"
-    )
-    said = found.stdout + found.stderr
-    assert found.returncode == 0
-    assert "1.3.6.1.4.1.5962.1.2.1.20040119072730.12322" in said
-    assert re.search(r"\[1 \]\s*#.*NumberOfStudyRelatedInstances", said)
+
+    def found() -> bool:
+        command = [peer("findscu"), "-v", "-S", *keys, *called]
+        done = subprocess.run(command, capture_output=True, timeout=60, encoding="latin-1")
+        assert done.returncode == 0
+        said = done.stdout + done.stderr
+        is_there = "1.3.6.1.4.1.5962.1.2.1.20040119072730.12322" in said
+        return is_there and bool(re.search(r"\[1 \]\s*#.*NumberOfStudyRelatedInstances", said))
+
+    # At once, unless another test has just stopped the indexer or taken the archive away from it.
+    wait_for(found, what="the study is found")
 
 
 def test_the_start_page_leads_to_the_sign_in_with_its_style(running: Node) -> None:
