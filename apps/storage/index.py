@@ -4,10 +4,12 @@ Every step can be repeated. Rows say the same whatever the order in which files 
 """
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeVar
 
 from django.db import IntegrityError, OperationalError, connection, transaction
@@ -44,6 +46,10 @@ _QUARANTINED = Table(QuarantinedInstance)
 _DELETED = Table(DeletedInstance)
 _ATTEMPTS = 8
 _CONTENTION = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
+
+_WHILE = timedelta(seconds=5)
+_MOST_TOLD = 10_000
+_told: dict[str, float] = {}  # studies, and when this process has told of them
 
 _Result = TypeVar("_Result")
 
@@ -127,6 +133,21 @@ def _sort_out(cursor: CursorWrapper, readings: Sequence[Reading]) -> _Batch:
 
 
 def announce(studies: Collection[str]) -> None:
-    """Tell the rooms above, if anything is made of it."""
-    if studies and outbox.reactions().get(STUDY_CHANGED):
-        outbox.write_many(STUDY_CHANGED, [{"study_instance_uid": uid} for uid in sorted(studies)])
+    """Tell the rooms above, if anything is made of it. A study that comes image by image is told of once in a while,
+    where whatever is made of it waits longer than that."""
+    reactions = outbox.reactions().get(STUDY_CHANGED)
+    if not studies or not reactions:
+        return
+    now = time.monotonic()
+    if all(reaction.delay >= 2 * _WHILE for reaction in reactions):
+        studies = [uid for uid in studies if now - _told.get(uid, -math.inf) > _WHILE.total_seconds()]
+    if not studies:
+        return
+    outbox.write_many(STUDY_CHANGED, [{"study_instance_uid": uid} for uid in sorted(studies)])
+    transaction.on_commit(lambda: _remember(studies, now))
+
+
+def _remember(studies: Collection[str], when: float) -> None:
+    if len(_told) > _MOST_TOLD:
+        _told.clear()
+    _told.update(dict.fromkeys(studies, when))

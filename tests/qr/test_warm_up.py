@@ -12,18 +12,21 @@ from django.utils import timezone
 
 from apps.accounts.principal import system
 from apps.jobs import outbox, queue
-from apps.jobs.models import Job, JobLine, JobState
+from apps.jobs.models import Job, JobLine, JobState, OutboxEvent
+from apps.jobs.outbox import Reaction
 from apps.jobs.runner import run_due
 from apps.qr import wado
 from apps.qr.retrieve import Stored
+from apps.storage import index
 from apps.storage.models import Instance, Series, Study
 from dicom.metadata import Metadata
+from tests.jobs.conftest import EVENTS
 from tests.qr.files import keep
 
 
 @pytest.fixture(autouse=True)
 def _folders(folders: None) -> None:
-    pass
+    index._told.clear()
 
 
 @pytest.fixture
@@ -47,6 +50,7 @@ def time_passes(seconds: float) -> None:
             for column in columns:
                 setattr(row, column, getattr(row, column) - timedelta(seconds=seconds))
             row.save()
+    index._told.clear()
 
 
 def work() -> list[Job]:
@@ -145,3 +149,24 @@ def test_a_file_that_is_lost_stops_nothing(settings: Settings, made: list[str]) 
     assert work() == []
     assert len(kept(settings, "metadata")) == 1
     assert Job.objects.get().state == JobState.SUCCEEDED
+
+
+def test_a_study_that_comes_image_by_image_is_told_of_once_in_a_while() -> None:
+    keep(1)
+    keep(2)
+    keep(3, series="7.1", study="7")
+    assert OutboxEvent.objects.count() == 2
+    time_passes(10)
+    keep(4)
+    assert OutboxEvent.objects.count() == 3
+
+
+def test_what_does_not_wait_is_told_of_each_change(settings: Settings) -> None:
+    settings.EVENT_KINDS = "tests.jobs.conftest.EVENTS"
+    EVENTS["study_changed"] = [Reaction("other")]
+    try:
+        keep(1)
+        keep(2)
+    finally:
+        EVENTS.clear()
+    assert OutboxEvent.objects.count() == 2
