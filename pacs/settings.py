@@ -61,6 +61,8 @@ INSTALLED_APPS = [
     "apps.network",
     "apps.storage",
     "apps.qr",
+    "apps.worklist",
+    "apps.mpps",
     "apps.viewer",
     "apps.console",
     "pacs",

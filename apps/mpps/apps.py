@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class MppsConfig(AppConfig):
+    name = "apps.mpps"
+    verbose_name = "performed procedure steps"
