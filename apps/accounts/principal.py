@@ -31,6 +31,12 @@ class Principal:
         """Studies, series and instances: no service of DICOM, so no right to one gives it."""
         return self.kind is Kind.SYSTEM or self.administers
 
+    @property
+    def may_schedule(self) -> bool:
+        """Change orders: a peer's right to the worklist is one to read it, and so is that of who does not report."""
+        both = self.may(Service.WORKLIST) and self.may(Service.MPPS)
+        return self.kind is not Kind.PEER and (both or self.administers)
+
     def may(self, service: Service) -> bool:
         return self.kind is Kind.SYSTEM or service in self.services
 

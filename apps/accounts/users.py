@@ -25,6 +25,8 @@ ROLES: Mapping[str, frozenset[Service]] = {
     ADMINISTRATORS: frozenset(Service),
     "Radiologists": frozenset({Service.FIND, Service.MOVE, Service.GET, Service.WORKLIST}),
     "Technologists": frozenset({Service.STORE, Service.FIND, Service.WORKLIST, Service.MPPS, Service.COMMITMENT}),
+    # A RIS that schedules over REST.
+    "Schedulers": frozenset({Service.WORKLIST, Service.MPPS}),
     "Clinicians": frozenset({Service.FIND, Service.GET}),
 }
 
