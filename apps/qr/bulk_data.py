@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from itertools import chain
 from typing import Any, Final, Self
 
+from apps.qr.in_part import InPart
 from apps.qr.retrieve import Stored
 from apps.storage import archive
 from apps.storage.encoded import encoded
@@ -62,9 +63,9 @@ def find(walker: Walker, way: list[int]) -> Token | None:
     return None
 
 
-class BulkValue:
-    """Open until it is closed, as a response does: `size` bytes in little endian; compressed pixel data decoded, unless
-    `as_stored`: then with the items it is made of, and `transfer_syntax_uid` says how it is compressed."""
+class BulkValue(InPart):
+    """In little endian; compressed pixel data decoded, unless `as_stored`: then with the items it is made of, and
+    `transfer_syntax_uid` says how it is compressed."""
 
     def __init__(self, row: Stored, way: list[int], *, as_stored: bool = False) -> None:
         """Raises NoSuchValue, CannotReencode, Gone, OSError."""
@@ -81,26 +82,14 @@ class BulkValue:
                 token = find(self._walker, way)
             if token is None:
                 raise NoSuchValue("There is no such value in this instance")
-            _, _, vr, self._offset, self.size, little = token
+            _, _, vr, self._offset, size, little = token
             self._unit = 0 if little else UNITS.get(vr, 0)
-            self._stack = stack.pop_all()
-        self._pieces = self._read(0, self.size)
-
-    def close(self) -> None:
-        self._stack.close()
-
-    def between(self, start: int, stop: int) -> Self:
-        """Iterate over these bytes only."""
-        self._pieces = self._read(start, stop)
-        return self
+            self._keep_open(stack, size)
 
     def framed(self, before: bytes, after: bytes) -> Self:
         """Iterate over these bytes around it."""
         self._pieces = chain([before], self._pieces, [after])
         return self
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._pieces
 
     def _read(self, start: int, stop: int) -> Iterator[bytes]:
         at = start - start % _LARGEST_UNIT  # numbers are swapped whole

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Final, Self
+from typing import Final
 
+from apps.qr.in_part import InPart
 from apps.qr.retrieve import Stored
 from apps.storage import archive
 from dicom.errors import DicomError
@@ -20,9 +21,7 @@ class NotMp4(DicomError):
     http_status = 406
 
 
-class Video:
-    """Open until it is closed, as a response does."""
-
+class Video(InPart):
     def __init__(self, row: Stored) -> None:
         """Raises NotMp4, NoPixels, CannotReencode, Gone, OSError."""
         with ExitStack() as stack:
@@ -30,22 +29,10 @@ class Video:
             self._window = FileWindow(opened.fd, opened.dataset_offset, opened.size)
             where = locate(self._window, opened.transfer_syntax_uid)
             self._fragments = where.all_fragments(self._window) if isinstance(where, Encapsulated) else []
-            self.size = sum(length for _, length in self._fragments)
-            self._pieces = self._read(0, self.size)
-            if b"".join(self._read(0, min(self.size, 8)))[_BEGINNING] != b"ftyp":
+            size = sum(length for _, length in self._fragments)
+            if b"".join(self._read(0, min(size, 8)))[_BEGINNING] != b"ftyp":
                 raise NotMp4("The video is stored in another container than MP4; the instance can be retrieved")
-            self._stack = stack.pop_all()
-
-    def close(self) -> None:
-        self._stack.close()
-
-    def between(self, start: int, stop: int) -> Self:
-        """Iterate over these bytes only."""
-        self._pieces = self._read(start, stop)
-        return self
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._pieces
+            self._keep_open(stack, size)
 
     def _read(self, start: int, stop: int) -> Iterator[bytes]:
         begin = 0

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final, Self, TypeVar
+from typing import Final, TypeVar
 
+from apps.qr.in_part import InPart
 from apps.qr.retrieve import Instances, Stored
 from apps.storage import archive
 from apps.storage.archive import Gone
@@ -109,29 +110,15 @@ def _meta(row: Stored, to_syntax: str) -> bytes:
     )
 
 
-class StoredFile:
-    """An instance in the transfer syntax it is stored in, as a file that is open until closed: `size` bytes, to be read
-    from anywhere."""
+class StoredFile(InPart):
+    """An instance in the transfer syntax it is stored in, as a file."""
 
     def __init__(self, row: Stored) -> None:
         """Raises Gone, OSError."""
         with ExitStack() as stack:
             self._opened = stack.enter_context(archive.open(row))
             self._meta = _meta(row, self._opened.transfer_syntax_uid)
-            self.size = len(self._meta) + self._opened.size
-            self._stack = stack.pop_all()
-        self._pieces: Iterator[bytes] = iter(())
-
-    def close(self) -> None:
-        self._stack.close()
-
-    def between(self, start: int, stop: int) -> Self:
-        """Iterate over these bytes."""
-        self._pieces = self._read(start, stop)
-        return self
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._pieces
+            self._keep_open(stack, len(self._meta) + self._opened.size)
 
     def _read(self, start: int, stop: int) -> Iterator[bytes]:
         head = len(self._meta)
