@@ -48,6 +48,8 @@ _WALKS: Final = {
     "ReferringPhysicianName": "referring_physician_name_key",
     "StudyDate": "study_date_value",
 }
+# Columns by which pages are ordered that have no value in some rows.
+_MAY_BE_EMPTY: Final = frozenset({"study_date_value"})
 # Instances as people look through them.
 BY_NUMBER: Final = (
     "series__study_id",
@@ -99,17 +101,32 @@ def page(
     limit: int,
     order: Sequence[str] = (),
 ) -> list[Row]:
-    """Values of `columns` of so many rows in an order that stays: the one given, or of a study or a series by number,
-    else the newest first. What is skipped far down is walked by its ids alone."""
+    """Values of `columns` of so many rows in an order that stays: the one given, in which rows without a date come
+    last, or of a study or a series by number, else the newest first. What is skipped far down is walked by its ids
+    alone."""
     annotations = _annotations(query, columns, principal)
     ordered = matching(query, principal).order_by(*(order or _order(query)))
     with borrowed():
         if offset <= _NEAR and not order:
             return list(ordered.annotate(**annotations).values_list(*columns)[offset : offset + limit])
-        ids = list(ordered.values_list("pk", flat=True)[offset : offset + limit])
+        ids = _ids(ordered, offset, limit, first=order[0].lstrip("-") if order else "")
         rows = MODELS[query.level]._default_manager.filter(pk__in=ids).annotate(**annotations)
         found = {row[-1]: row for row in rows.values_list(*columns, "pk")}
     return [found[key] for key in ids if key in found]
+
+
+def _ids(ordered: QuerySet[Any], offset: int, limit: int, *, first: str) -> list[int]:
+    """`first`: the column that decides first. Rows without a value come last, by a walk of their own: an index has
+    them at one of its ends, which of the two differs between databases."""
+    ids = ordered.values_list("pk", flat=True)
+    if first not in _MAY_BE_EMPTY:
+        return list(ids[offset : offset + limit])
+    filled, empty = (ids.filter(**{f"{first}__isnull": is_empty}) for is_empty in (False, True))
+    found = list(filled[offset : offset + limit])
+    if len(found) < limit:
+        start = 0 if found else max(0, offset - filled.order_by().count())
+        found += empty[start : start + limit - len(found)]
+    return found
 
 
 def count(query: Query, principal: Principal, *, most: int) -> int:
