@@ -1,6 +1,7 @@
 """How gunicorn serves `pacs.wsgi`: `gunicorn -c python:pacs.gunicorn pacs.wsgi`."""
 
 from gunicorn.http import message
+from gunicorn.workers.base import Worker
 
 from pacs import environment, logs, supervision
 
@@ -18,6 +19,13 @@ keepalive = 5
 # Viewers ask for lists of a thousand UIDs. Gunicorn takes 8,190 bytes, or any number of them: the cap is a constant.
 limit_request_line = message.MAX_REQUEST_LINE = 1 << 16
 control_socket_disable = True
+
+
+def post_worker_init(worker: Worker) -> None:
+    """A worker whose master was killed leaves the port at once to those of the next."""
+    supervision.end_with(worker.ppid)
+
+
 logconfig_dict = {
     **logs.configuration(),
     "loggers": {

@@ -21,16 +21,20 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_supervisor() -> None:
-    """Ask for SIGTERM when the process that started us dies, however it dies; nothing in a process started by hand.
+    """As `end_with` does with the process that started us; nothing in a process started by hand."""
+    supervisor = os.environ.pop(SUPERVISOR, "")
+    if supervisor:
+        end_with(int(supervisor))
+
+
+def end_with(parent: int) -> None:
+    """Ask for SIGTERM when our parent dies, however it dies.
 
     The kernel means the thread that started us: it must live as long as we should.
     """
-    supervisor = os.environ.pop(SUPERVISOR, "")
-    if not supervisor:
-        return
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(supervisor):  # it was gone before we asked
+    if os.getppid() != parent:  # it was gone before we asked
         sys.exit(0)
 
 

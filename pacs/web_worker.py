@@ -32,6 +32,13 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
         self.wsgi = with_input
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """One that stops leaves the port to the next server at once, not when its last answer has been sent."""
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            for listener in self.sockets:
+                listener.close()
+
     def enqueue_req(self, conn: TConn) -> None:
         if not isinstance(conn.sock, Socket):
             conn.sock = Socket.of(conn.sock)

@@ -34,27 +34,53 @@ COMMANDS: dict[str, list[str]] = {
     "web": ["-m", "gunicorn", "-c", "python:pacs.gunicorn", "pacs.wsgi"],
 }
 _ports = random.SystemRandom()
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    """Below the range the kernel gives to outgoing connections, so that none takes it before we do."""
+    """Below the range the kernel gives to outgoing connections, so that none takes it before we do; never twice."""
     while True:
         port = _ports.randrange(15000, 32000)
+        if port in _given:
+            continue
         with socket.socket() as candidate:
             try:
                 candidate.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given.add(port)
             return port
 
 
-def wait_for(condition: Callable[[], Any], *, timeout: float = 30, every: float = 0.05, what: str = "") -> Any:
+def wait_for(condition: Callable[[], Any], *, timeout: float = 60, every: float = 0.05, what: str = "") -> Any:
     """The first true value of `condition`; an assertion error after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {timeout} s: {what or condition}"
         time.sleep(every)
     return value
+
+
+def listens(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether something takes connections there."""
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
+
+
+def wait_gone(processes: Sequence[psutil.Process]) -> None:
+    """Until none of them runs; one whose parent has not asked for its end yet does not."""
+
+    def running() -> list[psutil.Process]:
+        return [process for process in processes if _runs(process)]
+
+    wait_for(lambda: not running(), what=f"the end of {processes}")
+
+
+def _runs(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def _environment(**changes: str) -> dict[str, str]:
@@ -197,9 +223,9 @@ class Node:
         """One process, not its children."""
         self.processes[role].send_signal(number)
         if number == signal.SIGKILL:
-            self.processes.pop(role).wait(timeout=10)
+            self.processes.pop(role).wait(timeout=60)
 
-    def stop(self, *roles: str, timeout: float = 30) -> dict[str, int]:
+    def stop(self, *roles: str, timeout: float = 60) -> dict[str, int]:
         """Politely; the exit codes. Whatever outlives `timeout` is killed and is an error."""
         chosen = {role: self.processes.pop(role) for role in roles or tuple(self.processes)}
         below = self._descendants(chosen.values())
@@ -215,7 +241,7 @@ class Node:
             except subprocess.TimeoutExpired:
                 late.append(role)
                 process.kill()
-                process.wait(timeout=10)
+                process.wait(timeout=60)
         orphans = psutil.wait_procs(below, timeout=max(0.1, deadline - time.monotonic()))[1]
         for orphan in orphans:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -252,7 +278,7 @@ class Node:
 
     # Looking at it
 
-    def wait_ready(self, timeout: float = 60) -> None:
+    def wait_ready(self, timeout: float = 120) -> None:
         """Until everything started answers."""
         for role in self.processes:
             wait_for(functools.partial(self._is_ready, role), timeout=timeout, what=f"{role} is ready")
@@ -267,14 +293,12 @@ class Node:
 
     def answers(self) -> bool:
         """Whether something takes connections on the DIMSE port."""
-        with contextlib.suppress(OSError), socket.create_connection((self.host, self.dimse_port), timeout=1):
-            return True
-        return False
+        return listens(self.dimse_port, self.host)
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body; status 0 when nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://{self.host}:{self.http_port}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://{self.host}:{self.http_port}{path}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.campaigns.hostile import ATTACKS, BRISK, Target, endure, hurry_listeners
+from tests.campaigns.hostile import ATTACKS, BRISK, Target, endure, start
 from tests.node import Node
 
 pytestmark = pytest.mark.live
@@ -13,8 +13,7 @@ pytestmark = pytest.mark.live
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     with Node(tmp_path_factory.mktemp("hostile")) as made:
-        made.start()
-        hurry_listeners(made, BRISK)
+        start(made, BRISK)
         yield made
 
 

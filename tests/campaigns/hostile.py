@@ -320,12 +320,13 @@ def endure(target: Target, attack: Callable[[Target], None]) -> list[float]:
     return echoes
 
 
-def hurry_listeners(node: Node, pace: Pace) -> None:
-    """Give its listeners the deadlines of the pace; they hold within two seconds."""
+def start(node: Node, pace: Pace) -> None:
+    """Its listeners have the deadlines of the pace."""
+    node.manage("prepare")
     values = [pace.acse, pace.pdu, pace.dimse]
     node.sql("UPDATE network_listener SET acse_timeout = %s, pdu_timeout = %s, dimse_timeout = %s", values)
     node.sql("UPDATE network_configversion SET version = version + 1")
-    time.sleep(2.5)
+    node.start()
 
 
 def main(arguments: list[str]) -> int:
@@ -335,8 +336,7 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder, Node(Path(folder)) as node:
         pace = BRISK if chosen.brisk else Pace()
-        node.start()
-        hurry_listeners(node, pace)
+        start(node, pace)
         for attack in ATTACKS:
             if not chosen.attacks or attack.__name__ in chosen.attacks:
                 echoes = endure(Target((node.host, node.dimse_port), pace), attack)

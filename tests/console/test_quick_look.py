@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import Window
 from tests.console import files
-from tests.node import Node
+from tests.node import Node, wait_for
 
 pytestmark = pytest.mark.live
 
@@ -98,7 +98,7 @@ def test_the_first_image_of_the_first_series_with_images_comes_by_itself(stack: 
     expect(stack.get_by_text("Image 1 / 12")).to_be_visible()
     expect(stack.get_by_text("Stack, Anna").first).to_be_visible()
     # As its window says, from -1000 to 1000: the first slice has -980.
-    assert brightness(stack) == pytest.approx(3, abs=2)
+    becomes(stack, pytest.approx(3, abs=2))
 
 
 def test_wheel_keys_and_slider_go_through_the_stack(stack: Page) -> None:
@@ -118,7 +118,7 @@ def test_wheel_keys_and_slider_go_through_the_stack(stack: Page) -> None:
 def test_each_slice_is_drawn_as_its_values_say(stack: Page) -> None:
     for number in range(1, 6):
         shown(stack, number)
-        assert brightness(stack) == pytest.approx(255 * 20 * number / 2000, abs=3)
+        becomes(stack, pytest.approx(255 * 20 * number / 2000, abs=3))
         stack.keyboard.press("ArrowDown")
 
 
@@ -126,27 +126,25 @@ def test_presets_and_dragging_change_the_window(stack: Page) -> None:
     before = brightness(stack)
     stack.get_by_label("Window", exact=True).select_option("Lung")
     expect(stack.get_by_text("C / W -600 / 1500")).to_be_visible()
-    lung = settled(stack)
-    assert lung > before + 40
+    wait_for(lambda: brightness(stack) > before + 40, what="the window of the preset")
     stack.keyboard.press("1")
-    assert settled(stack) == before
+    becomes(stack, before)
     x, y = box(stack)
     stack.mouse.move(x, y)
     stack.mouse.down()
     stack.mouse.move(x, y - 150, steps=4)
-    assert brightness(stack) > before + 40, "while dragging"
+    wait_for(lambda: brightness(stack) > before + 40, what="another window while dragging")
     stack.mouse.up()
-    assert settled(stack) > before + 40
+    assert brightness(stack) > before + 40
     stack.keyboard.press("0")
-    assert settled(stack) == before
+    becomes(stack, before)
     stack.keyboard.press("i")
-    assert settled(stack) == 255 - before
+    becomes(stack, 255 - before)
 
 
-def settled(page: Page) -> int:
-    """The brightness once nothing is asked for any more."""
-    page.wait_for_load_state("networkidle")
-    return brightness(page)
+def becomes(page: Page, expected: Any) -> None:
+    """A point of the stage, once it is drawn, has this brightness."""
+    wait_for(lambda: brightness(page) == expected, what=f"brightness {expected}")
 
 
 def test_zoom_pan_turn_and_mirror(stack: Page) -> None:
@@ -172,15 +170,15 @@ def test_zoom_pan_turn_and_mirror(stack: Page) -> None:
     expect(right).to_have_text("A")
     expect(left).to_have_text("P")
     stack.keyboard.press("0")
+    wait_for(lambda: brightness(stack, 0.65, 0.25) > 200, what="the bone")
     bone = brightness(stack, 0.65, 0.25)
-    assert bone > 200
     stack.keyboard.press("p")
     x, y = box(stack)
     stack.mouse.move(x, y)
     stack.mouse.down()
     stack.mouse.move(x, y + 300, steps=3)
     stack.mouse.up()
-    assert brightness(stack, 0.65, 0.25) != bone
+    wait_for(lambda: brightness(stack, 0.65, 0.25) != bone, what="the image elsewhere")
 
 
 def test_the_value_below_the_pointer_is_told(stack: Page) -> None:
@@ -220,11 +218,16 @@ def test_a_clip_plays_at_the_rate_of_its_data_and_stops(page: Page) -> None:
     expect(page.get_by_text(re.compile(r"Frame 2\d / 30"))).to_be_visible()
     expect(page.get_by_text(re.compile(r"Frame [1-9] / 30"))).to_be_visible()  # from the start again
     page.keyboard.press("Space")
-    still = page.locator("main").get_attribute("data-shown")
-    page.wait_for_load_state("networkidle")
-    assert page.locator("main").get_attribute("data-shown") == still
+    wait_for(lambda: stands_still(page), what="the end of the movement")
     page.get_by_label("Images a second").fill("5")
     expect(page.get_by_text("5 / s", exact=True)).to_be_visible()
+
+
+def stands_still(page: Page) -> bool:
+    """For as long as a dozen images would take."""
+    still = page.locator("main").get_attribute("data-shown")
+    page.wait_for_timeout(400)
+    return page.locator("main").get_attribute("data-shown") == still
 
 
 def test_documents_and_reports_are_shown_as_what_they_are(stack: Page) -> None:

@@ -364,7 +364,7 @@ def test_a_helper_does_its_share_and_makes_room_for_a_fresh_one(
     assert len(set(pids)) == 3
 
 
-def gone(pid: int, seconds: float = 20) -> bool:
+def gone(pid: int, seconds: float = 60) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:

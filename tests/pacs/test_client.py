@@ -1,7 +1,6 @@
 """`manage.py dicom`, against our own listeners and against programs of others."""
 
 import json
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from dicom import part10
 from dicom.encoding import encode_elements, read_identifier
 from dicom.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from pacs.client import keys
-from tests.node import Node, free_port, wait_for
+from tests.node import Node, free_port, listens, wait_for
 from tests.peers import peer
 
 CT = str(get_testdata_file("CT_small.dcm"))
@@ -115,7 +114,7 @@ def test_what_is_moved_arrives_at_its_destination(archive: Node, tmp_path: Path)
     archive.manage("peer", f"STORESCP@{archive.host}:{port}")
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as receiver:
         try:
-            wait_for(lambda: _listens(port))
+            wait_for(lambda: listens(port))
             keys_ = ["--destination", "STORESCP", "-k", f"StudyInstanceUID={STUDY}"]
             wait_for(lambda: dicom(archive, "move", *keys_).returncode == 0, what="the new destination is known")
         finally:
@@ -128,14 +127,6 @@ def test_an_unknown_destination_is_told(archive: Node) -> None:
     done = dicom(archive, "move", "--destination", "NOWHERE", "-k", f"StudyInstanceUID={STUDY}")
     assert done.returncode == 1
     assert "A801" in done.stdout
-
-
-def _listens(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize("syntax", [IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN])

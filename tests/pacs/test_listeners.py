@@ -11,12 +11,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from dicom.dimse import Association, AssociationRejected, DimseError, UserIdentity, associate
 from dicom.sop_classes import IMPLICIT_VR_LITTLE_ENDIAN, STUDY_ROOT_FIND, VERIFICATION
-from tests.node import Node, free_port, wait_for
+from tests.node import Node, free_port, listens, wait_for, wait_gone
 from tests.peers import peer
 
 pytestmark = pytest.mark.live
@@ -158,13 +157,13 @@ def test_a_new_listener_opens_its_port_and_a_disabled_one_closes(running: Node) 
         "services=['echo', 'store']), principal=who)",
     )
 
-    wait_for(lambda: _opens(port), what="the second port")
+    wait_for(lambda: listens(port), what="the second port")
     contexts = [(uid, [IMPLICIT_VR_LITTLE_ENDIAN]) for uid in (VERIFICATION, STUDY_ROOT_FIND)]
     with associate(running.host, port, calling_ae_title="TEST", called_ae_title="SECOND", contexts=contexts) as assoc:
         assert assoc.accept.results[1][0] == 0
         assert assoc.accept.results[3][0] == 3  # find is not offered on this one
     change(running, "x = Listener.objects.get(name='second'); x.enabled = False; config.save(x, principal=who)")
-    wait_for(lambda: not _opens(port), what="the second port closes")
+    wait_for(lambda: not listens(port), what="the second port closes")
     assert is_let_in(running)
 
 
@@ -176,20 +175,23 @@ def test_associations_over_the_limit_are_rejected_for_now_and_silent_connections
             for _ in range(20):
                 silent.enter_context(socket.create_connection((running.host, running.dimse_port)))
 
-            def is_limited() -> bool:
-                with contextlib.ExitStack() as open_:
-                    try:
-                        for _ in range(3):
-                            open_.enter_context(connected(running))
-                    except AssociationRejected as rejected:
-                        return (rejected.result, rejected.source, rejected.reason) == (2, 3, 2)
-                    return False
-
-            wait_for(is_limited, what="the third association is rejected")
+            wait_for(lambda: third_is(running, (2, 3, 2)), what="the third association is rejected")
             with connected(running), connected(running) as second:
                 assert second.c_echo().status == 0
     finally:
         change(running, limit.format(200))
+        wait_for(lambda: third_is(running, None), what="there is room again")
+
+
+def third_is(node: Node, expected: tuple[int, int, int] | None) -> bool:
+    """Whether the third association at once is let in (None), or rejected so."""
+    with contextlib.ExitStack() as open_:
+        try:
+            for _ in range(3):
+                open_.enter_context(connected(node))
+        except AssociationRejected as rejected:
+            return (rejected.result, rejected.source, rejected.reason) == expected
+        return expected is None
 
 
 def test_a_connection_that_waits_too_long_in_a_crowd_makes_room_for_others(running: Node) -> None:
@@ -238,7 +240,7 @@ def test_no_process_is_left_when_the_parent_is_killed(tmp_path: Path) -> None:
         children = node.descendants("listeners")
         with connected(node):
             node.kill("listeners", signal.SIGKILL)
-            assert psutil.wait_procs(children, timeout=20)[1] == []
+            wait_gone(children)
         assert not node.answers()
 
 
@@ -298,14 +300,8 @@ def test_a_process_may_run_some_of_the_listeners_only(tmp_path: Path) -> None:
             "services=['echo']), principal=who)",
         )
         node.run("second", ["manage.py", "listeners", "--names=second"])
-        wait_for(lambda: _opens(port))
+        wait_for(lambda: listens(port))
         assert not node.answers()
-
-
-def _opens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
 
 
 def test_log_lines_are_json_with_the_association_they_are_about(tmp_path: Path) -> None:

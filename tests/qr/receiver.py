@@ -40,7 +40,7 @@ class Receiver:
         self._server.stop()
 
     def hang(self) -> int:
-        self.stopping.wait(20)
+        self.stopping.wait(60)
         return 0
 
     def _store(self, assoc: Association, message: Message) -> None:

@@ -280,7 +280,7 @@ def test_of_an_instance_that_is_not_there_there_are_no_frames(node: Node, sessio
     ):
         assert session.get(f"{root}/{address}").status_code == 404
     assert session.get(f"{root}/x/series/{series}/instances/{instance}/frames/1").status_code == 400
-    assert requests.get(f"http://{node.host}:{node.http_port}{path('native', 1)}", timeout=10).status_code == 401
+    assert requests.get(f"http://{node.host}:{node.http_port}{path('native', 1)}").status_code == 401
 
 
 def test_what_has_not_changed_is_not_sent_again(node: Node, session: requests.Session) -> None:

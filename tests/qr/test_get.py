@@ -199,7 +199,7 @@ def test_pending_responses_come_while_one_image_takes_its_time(
     context_of = attempts._context
 
     def slowly(*arguments: Any) -> Any:
-        assert heard.wait(20)
+        assert heard.wait(60)
         return context_of(*arguments)
 
     monkeypatch.setattr(suboperations, "HEARTBEAT", 0.05)

@@ -10,7 +10,7 @@ from apps.qr import scu
 from apps.qr.attributes import FIND, InformationModel
 from dicom.dimse import associate
 from dicom.part10 import meta_group
-from tests.node import Node, run_node
+from tests.node import Node, run_node, wait_for
 from tests.peers import peer
 from tests.qr.files import assert_same, received
 from tests.qr.receiver import Receiver
@@ -58,16 +58,13 @@ def test_what_was_stored_is_got_back_bit_for_bit(running: Node, tmp_path: Path) 
 def test_what_was_stored_is_moved_to_a_peer_made_a_moment_ago(running: Node) -> None:
     with Receiver() as receiver:
         running.manage("peer", f"DEST@127.0.0.1:{receiver.port}")
-        for _ in range(40):  # the listeners look at the peers each second
-            said = subprocess.run(
-                [peer("movescu"), *STUDY, "-v", "-aem", "DEST", "-aec", "PACS", "127.0.0.1", str(running.dimse_port)],
-                capture_output=True,
-                text=True,
-                timeout=60,
-            )
-            if receiver.arrived:
-                break
-    assert "Received Final Move Response (Success)" in said.stdout + said.stderr
+        command = [peer("movescu"), *STUDY, "-v", "-aem", "DEST", "-aec", "PACS", "127.0.0.1", str(running.dimse_port)]
+
+        def moved() -> bool:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            return "Received Final Move Response (Success)" in done.stdout + done.stderr
+
+        wait_for(moved, what="the listeners, which look each second, know the peer")
     assert {one.sop_instance_uid: one.data_set for one in receiver.arrived} == KEPT
 
 

@@ -212,17 +212,17 @@ def test_a_cancel_ends_with_the_counts_so_far(serve: Serve, quick: None) -> None
 def test_nothing_more_is_sent_once_the_requester_is_gone(serve: Serve, quick: None) -> None:
     keep(*range(1, 30))
     go_on = threading.Event()
-    with Receiver(answer=lambda number, _: 0 * go_on.wait(10) if number == 2 else 0) as receiver:
+    with Receiver(answer=lambda number, _: 0 * go_on.wait(60) if number == 2 else 0) as receiver:
         serving = serve(peers={"DEST": receiver.port})
         with serving.call(STUDY_MOVE) as assoc:
             answers = assoc.send_c_move(identifier(**STUDY), "DEST", STUDY_MOVE)
             while next(answers)[0].NumberOfCompletedSuboperations < 2:
                 pass
             assoc.abort()
-        wait_for(lambda: serving.listener.outcomes, timeout=10)
+        wait_for(lambda: serving.listener.outcomes, what="the requester is missed")
         go_on.set()
         assert len(receiver.arrived) == 3
-        wait_for(lambda: receiver.acceptor.outcomes, timeout=10)
+        wait_for(lambda: receiver.acceptor.outcomes, what="the destination is left")
     assert serving.listener.outcomes == ["aborted by peer"]
 
 
@@ -257,7 +257,7 @@ def test_no_socket_and_no_file_stays_open_after_a_bad_destination(
         for _ in range(3):
             move(serving, **STUDY)
             move(serving, "NOBODY", **STUDY)
-        wait_for(lambda: open_files() <= before, timeout=10, what="file descriptors closed")
+        wait_for(lambda: open_files() <= before, what="file descriptors closed")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """Our client against DCMTK's archive: finds, moves and gets what is there."""
 
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from apps.qr.scu import Failed, IntoArchive, IntoFolder, NotAccepted
 from apps.storage.models import Instance
 from dicom.dimse import Association, associate
 from dicom.part10 import Provenance, meta_group
-from tests.node import free_port
+from tests.node import free_port, listens, wait_for
 from tests.peers import peer
 from tests.qr.receiver import Receiver
 from tests.storage.made import CT, EXPLICIT, IMPLICIT, data_set, index
@@ -54,22 +52,12 @@ def port(tmp_path: Path, destination: Receiver) -> Iterator[int]:
     configuration.write_text(CONFIGURATION.format(port=port, destination=destination.port, folder=folder))
     process = subprocess.Popen([peer("dcmqrscp"), "-c", str(configuration)], stderr=subprocess.DEVNULL)
     try:
-        _wait_for(port)
+        wait_for(lambda: listens(port), what="dcmqrscp listens")
         subprocess.run([peer("storescu"), "-aec", "QRSCP", "127.0.0.1", str(port), *_files(tmp_path)], check=True)
         yield port
     finally:
         process.terminate()
         process.wait()
-
-
-def _wait_for(port: int) -> None:
-    for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except ConnectionRefusedError:
-            time.sleep(0.05)
-    raise AssertionError("dcmqrscp does not listen")
 
 
 def _files(folder: Path) -> list[str]:

@@ -85,7 +85,7 @@ def once_opened(sources: list[Watched], status: int = 0) -> Callable[[int, Assoc
 
     def answer(number: int, assoc: Association) -> int:
         if number + 1 < len(sources):
-            assert sources[number + 1].opened.wait(10)
+            assert sources[number + 1].opened.wait(60)
         return status
 
     return answer
@@ -153,7 +153,7 @@ def test_a_file_that_disappears_when_it_was_read_is_sent_and_before_fails_alone(
     sources = [written(tmp_path, number) for number in range(3)]
 
     def answer(number: int, assoc: Association) -> int:
-        assert number or sources[1].closed.wait(10)
+        assert number or sources[1].closed.wait(60)
         for source in sources[1:]:
             source.file.path.unlink(missing_ok=True)
         return 0

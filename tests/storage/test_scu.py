@@ -1,8 +1,6 @@
 """What is sent is what is stored, in the transfer syntax the receiver takes; DCMTK's storescp is the receiver."""
 
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from apps.storage.attempts import Outcome
 from apps.storage.models import Instance
 from apps.storage.scu import CONTEXTS, Kind, Sender, plan
 from apps.storage.sources import Archived, ForeignFile, Source
+from tests.node import free_port, listens, wait_for
 from tests.peers import peer
 from tests.storage.made import CT, EXPLICIT, IMPLICIT, MR, data_set, index, receive
 
@@ -26,17 +25,10 @@ class StoreScp:
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         folder.mkdir()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         command = [peer("storescp"), "--bit-preserving", *options, "-od", str(folder), str(self.port)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except ConnectionRefusedError:
-                time.sleep(0.05)
-        raise AssertionError("storescp does not listen")
+        wait_for(lambda: listens(self.port), what="storescp listens")
 
     def stop(self) -> None:
         self.process.kill()

@@ -1,7 +1,5 @@
 """What others do with an archive: store on a bare socket, byte for byte; find and get with pynetdicom."""
 
-import contextlib
-import socket
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from pynetdicom.sop_class import (
 
 from tests.campaigns import wire
 from tests.campaigns.wire import ASSOCIATE_AC, ASSOCIATE_RJ, COMMAND, LAST, Line, Pdu, p_data
-from tests.node import Node
+from tests.node import Node, wait_for
 from tests.qr.receiver import Receiver
 from tests.storage.made import CT, EXPLICIT, IMPLICIT, data_set
 
@@ -62,11 +60,6 @@ class Archive:
         self.versatile = versatile  # the destination "VERSATILE", which takes MANY_CLASSES
         self.impatient = impatient  # the port of a listener that ends idle associations after a second
         self.address = (node.host, node.dimse_port)
-
-    def is_open(self, port: int) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection((self.node.host, port), timeout=1):
-            return True
-        return False
 
     def line(self, port: int = 0) -> Line:
         return Line((self.node.host, port or self.node.dimse_port), timeout=30)
@@ -162,6 +155,16 @@ class Archive:
     def quarantined(self, sop: str) -> int:
         query = "SELECT count(*) FROM storage_quarantinedinstance WHERE sop_instance_uid = %s"
         return int(self.node.sql(query, [sop])[0][0])
+
+    def says(self, *words: str) -> bool:
+        """Once a line of the log has all of these."""
+        return bool(
+            wait_for(lambda: any(all(word in line for word in words) for line in self.node.log_text().splitlines()))
+        )
+
+    def is_quiet(self) -> bool:
+        """No association is open: what is logged from now on is about later ones."""
+        return not self.node.sql("SELECT 1 FROM network_associationlog WHERE ended_at IS NULL")
 
     def files_with(self, content: bytes) -> int:
         """Files in the archive and the spool that hold these bytes."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.node import Node, free_port, wait_for
+from tests.node import Node, free_port, listens, wait_for
 from tests.qr.receiver import Receiver
 from tests.wire.calls import MANY_CLASSES, Archive
 
@@ -47,5 +47,5 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
         node.shell(PEERS.format(peers=SWITCHES | destinations, port=impatient))
         node.start("listeners", "indexer")
         made = Archive(node, receiver, versatile, impatient)
-        wait_for(lambda: made.is_open(impatient), what="the second listener")
+        wait_for(lambda: listens(impatient), what="the second listener")
         yield made

@@ -85,6 +85,7 @@ def test_a_peer_that_takes_64_bytes_at_a_time_is_answered_and_gets_its_images(ar
 
 
 def test_a_probe_of_a_load_balancer_is_no_line_in_the_log(archive: Archive) -> None:
+    wait_for(archive.is_quiet, what="the associations of other tests are over")
     before = len(archive.node.log_text())
     for _ in range(3):
         archive.line().close()

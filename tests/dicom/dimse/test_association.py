@@ -331,7 +331,7 @@ def test_what_is_done_meanwhile_is_done_after_all_is_sent_and_before_the_respons
 
     def store(assoc: Association, message: Message) -> None:
         message.read()
-        assoc.respond(message, 0 if prepared.wait(10) else 0xA700)
+        assoc.respond(message, 0 if prepared.wait(60) else 0xA700)
 
     with associated(serve(services=services(store))) as assoc:
         assert stored(assoc, "1.2.3", prepared.set).status == 0
@@ -376,7 +376,7 @@ def test_a_report_that_comes_while_something_is_done_meanwhile_is_served_before_
         assoc.respond(message, 0)
 
     def meanwhile() -> None:
-        assert reported.wait(10)
+        assert reported.wait(60)
         events.append("meanwhile")
 
     with associated(serve(services=services(store)), on_request=on_request) as assoc:
@@ -547,7 +547,7 @@ def test_a_peer_that_is_gone_is_noticed_without_waiting(serve: Serve) -> None:
         next(find(assoc))
         assoc._stream.finish(0)
         assoc.ended = ConnectionLost("cut")
-    assert noticed.wait(5)
+    assert noticed.wait(60)
     assert running.acceptor.outcome() == "connection lost"
 
 

@@ -226,7 +226,7 @@ def storescp(request: pytest.FixtureRequest, free_port: int, tmp_path: Path) -> 
 
 
 def when_up(port: int, *contexts: tuple[str, list[str]]) -> Association:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         try:
             return associate(

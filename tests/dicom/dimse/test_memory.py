@@ -73,7 +73,7 @@ class Side:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=60)
 
 
 @pytest.mark.parametrize("maximum", [16384, 262144, 1 << 29])

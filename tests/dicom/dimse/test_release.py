@@ -48,7 +48,7 @@ class Requested:
 
     def _accept(self) -> None:
         self.line.sock, _ = self._listener.accept()
-        self.line.sock.settimeout(5)
+        self.line.sock.settimeout(60)
         request = pdu.decode_request(self.line.read().body)
         self.line.send(pdu.encode_accept(Accept({1: (0, IMPLICIT)}, implementation_class_uid="1.2"), request))
 
@@ -90,7 +90,7 @@ def test_what_must_happen_before_the_release_is_answered_happens_before(serve: S
             self.indexed = threading.Event()
 
         def before_release(self, assoc: Association) -> None:
-            self.indexed.wait(5)
+            self.indexed.wait(60)
 
     acceptor = Waiting()
     line, _ = associated(serve, acceptor)
@@ -100,7 +100,7 @@ def test_what_must_happen_before_the_release_is_answered_happens_before(serve: S
         with pytest.raises(TimeoutError):
             line.read()
         acceptor.indexed.set()
-        line.sock.settimeout(5)
+        line.sock.settimeout(60)
         assert line.read().kind == RELEASE_RP
 
 
@@ -170,7 +170,7 @@ def test_an_acceptor_that_asks_for_the_release_resolves_a_collision(serve: Serve
         with pytest.raises(TimeoutError):
             line.read()
         line.send(RP)
-        line.sock.settimeout(5)
+        line.sock.settimeout(60)
         assert line.read().kind == RELEASE_RP
     assert acceptor.outcome() == "released"
 
@@ -202,7 +202,7 @@ def test_a_requestor_resolves_a_collision_by_answering_first(requested: Requeste
     assert requested.line.read().kind == RELEASE_RP
     assert thread.is_alive()
     requested.line.send(RP)
-    thread.join(5)
+    thread.join(60)
     assert isinstance(requested.assoc.ended, AssociationReleased)
 
 
@@ -211,7 +211,7 @@ def test_data_that_still_arrives_while_releasing_is_dropped(requested: Requested
     assert requested.line.read().kind == RELEASE_RQ
     late = p_data(1, COMMAND | LAST, store_rq("1.2.3")) + p_data(1, LAST, bytes(200_000))
     requested.line.send(late * 5 + RP)
-    thread.join(5)
+    thread.join(60)
     assert isinstance(requested.assoc.ended, AssociationReleased)
 
 
@@ -220,7 +220,7 @@ def test_a_release_that_is_not_answered_ends_with_abort_after_its_deadline(reque
     assert requested.line.read().kind == RELEASE_RQ
     assert requested.line.read().kind == ABORT
     requested.line.close()
-    thread.join(5)
+    thread.join(60)
     assert requested.assoc.ended is not None
     assert requested.assoc.ended.outcome == "timed out: the release response"
 
@@ -231,7 +231,7 @@ def test_endless_data_does_not_put_off_the_end_of_a_release(requested: Requested
     with pytest.raises(Ended):
         while True:
             requested.line.send(p_data(1, LAST, bytes(1000)))
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -239,7 +239,7 @@ def test_a_peer_that_closes_instead_of_answering_the_release_raises_nothing(requ
     thread = in_thread(requested.assoc)
     assert requested.line.read().kind == RELEASE_RQ
     requested.line.close()
-    thread.join(5)
+    thread.join(60)
     assert requested.assoc.ended is not None
     assert requested.assoc.ended.outcome == "connection lost"
 
@@ -247,7 +247,7 @@ def test_a_peer_that_closes_instead_of_answering_the_release_raises_nothing(requ
 def test_an_abort_that_crosses_the_release_is_understood(requested: Requested) -> None:
     thread = in_thread(requested.assoc)
     requested.line.send(raw_pdu(ABORT, b"\0\0\2\1"))
-    thread.join(5)
+    thread.join(60)
     assert isinstance(requested.assoc.ended, AssociationAborted)
     assert requested.assoc.ended.reason == 1
 

@@ -100,7 +100,7 @@ class Slow(Recorder):
 
     def slow(self, assoc: Association, message: Message) -> None:
         self.begun.set()
-        self.go_on.wait(10)
+        self.go_on.wait(60)
         assoc.respond(message, 0)
 
 
@@ -112,7 +112,7 @@ def test_a_running_message_finishes_before_the_association_is_ended(serve: Serve
     statuses: list[int] = []
     asking = threading.Thread(target=lambda: statuses.append(assoc.c_echo().status))
     asking.start()
-    acceptor.begun.wait(5)
+    acceptor.begun.wait(60)
     stopping.start()
     time.sleep(0.2)
     acceptor.go_on.set()
@@ -152,7 +152,7 @@ def test_idle_associations_and_silent_connections_are_ended_at_once_by_a_stop(se
         for assoc in associations:
             with pytest.raises(AssociationEnded):
                 assoc.serve(10)
-        stopping.join(10)
+        stopping.join(60)
         assert not stopping.is_alive()
     wait_for(lambda: len(running.acceptor.outcomes) == 11)
     assert set(running.acceptor.outcomes) == {"stopped"}
