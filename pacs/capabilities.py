@@ -25,7 +25,6 @@ Resources = Mapping[str, Mapping[str, Operation]]
 class Capabilities(APIView):
     """`address` as `pacs.description` writes it; empty: all of them."""
 
-    authentication_classes = DicomWebView.authentication_classes
     permission_classes = [IsAuthenticated]
     content_negotiation_class = Untouched
     schema = None  # not in the description of the interface

@@ -168,6 +168,10 @@ STORES_AT_ONCE = max(1, environment.count("PACS_WEB_THREADS", 32) // 2)
 
 DICOMWEB = "/dicomweb"  # where `pacs.urls` has it: what answers point to
 REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "apps.accounts.authentication.BasicAuthentication",  # first: its challenge is the one of 401
+        "rest_framework.authentication.SessionAuthentication",
+    ],
     "EXCEPTION_HANDLER": "apps.accounts.http.problem",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -177,10 +181,6 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "DICOMweb (PS3.18) and REST of this archive.",
     "VERSION": VERSION,
     "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_AUTHENTICATION": [
-        "apps.accounts.http.BasicAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
-    ],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "SWAGGER_UI_DIST": "SIDECAR",  # nothing from other origins
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -31,6 +31,7 @@ urlpatterns = [
     path("wado", WadoUri.as_view()),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view()),
+    path("api/", include("pacs.rest")),
     path("viewer/", viewer, name="viewer"),
     path("viewer/<path:name>", viewer, name="viewer-file"),
     path("health/live", health.live),

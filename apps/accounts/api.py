@@ -3,14 +3,13 @@
 from typing import Any, ClassVar
 
 from django.http import HttpRequest
-from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.accounts.http import BasicAuthentication, Untouched
+from apps.accounts.http import ProblemRenderer, Untouched
 from apps.accounts.users import asking
 from dicom.errors import InvalidValue
 from dicom.media import MediaRange, accepted
@@ -21,9 +20,9 @@ from dicom.values import is_uid
 class DicomWebView(APIView):
     """`service`: the DIMSE service whose right is asked for."""
 
-    authentication_classes = [BasicAuthentication, SessionAuthentication]
     permission_classes = [IsAuthenticated]
     content_negotiation_class = Untouched
+    renderer_classes = [ProblemRenderer]  # of what fails before the negotiation, too
     service: ClassVar[Service]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -44,7 +43,6 @@ class DicomWebView(APIView):
 class NoSuchResource(APIView):
     """Every other address: 404 as the others say it."""
 
-    authentication_classes = [BasicAuthentication, SessionAuthentication]
     content_negotiation_class = Untouched
     schema = None  # not in the description of the interface
 

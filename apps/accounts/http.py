@@ -1,18 +1,9 @@
-"""Who sends an HTTP request: a session of the browser, or Basic credentials."""
+"""What is the same in every answer of our interfaces: how an error is told, and that views choose media types."""
 
-import hashlib
-import hmac
-import time
-from collections import OrderedDict
-from collections.abc import Iterable
-from copy import copy
-from threading import Lock
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
-from django.conf import settings
-from django.contrib.auth.models import User
-from django.db import InterfaceError, OperationalError, connection
-from rest_framework import authentication
+from django.db import InterfaceError, OperationalError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
@@ -22,65 +13,7 @@ from rest_framework.views import exception_handler
 
 from dicom.errors import DicomError
 
-_REMEMBERED = 60.0  # seconds that a password which was right need not be hashed again
-_MOST = 1000
-# With each request of a viewer: written out, as to build a query takes several times as long as to run it.
-_UNCHANGED = """
-SELECT is_superuser, is_staff FROM auth_user WHERE id = %s AND username = %s AND password = %s AND is_active
-"""
-_RETRY_AFTER = 10
-
-
-class _Remembered:
-    """Credentials that were right a moment ago, as keyed digests: hashing a password costs a tenth of a second."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._entries: OrderedDict[bytes, tuple[User, float]] = OrderedDict()
-
-    def user(self, digest: bytes) -> User | None:
-        """As it is now: it may have been switched off, or its password changed."""
-        with self._lock:
-            known, until = self._entries.get(digest, (None, 0.0))
-        if known is None or until < time.monotonic():
-            return None
-        with connection.cursor() as cursor:
-            cursor.execute(_UNCHANGED, [known.pk, known.get_username(), known.password])
-            row = cursor.fetchone()
-        if row is None:
-            return None
-        user = copy(known)
-        user.is_superuser, user.is_staff = map(bool, row)
-        return user
-
-    def add(self, digest: bytes, user: User) -> None:
-        with self._lock:
-            self._entries[digest] = (copy(user), time.monotonic() + _REMEMBERED)
-            while len(self._entries) > _MOST:
-                self._entries.popitem(last=False)
-
-
-_remembered = _Remembered()
-
-
-class BasicAuthentication(authentication.BasicAuthentication):
-    www_authenticate_realm = "PACS"
-
-    def authenticate_header(self, request: Request) -> str:
-        """A script of one of our pages, told by its Referer, signs in through the page: to it no browser shall open a
-        window of its own for a password."""
-        scheme = "Session" if "HTTP_REFERER" in request.META else "Basic"
-        return f'{scheme} realm="{self.www_authenticate_realm}"'
-
-    def authenticate_credentials(self, userid: str, password: str, request: Request | None = None) -> tuple[User, None]:
-        text = f"{userid}\0{password}".encode()
-        digest = hmac.digest(settings.SECRET_KEY.encode(), text, hashlib.sha256)
-        known = _remembered.user(digest)
-        if known is not None:
-            return known, None
-        user: Any = super().authenticate_credentials(userid, password, request)[0]
-        _remembered.add(digest, user)
-        return user, None
+_RETRY_AFTER: Final = 10
 
 
 class Untouched(BaseContentNegotiation):
@@ -110,11 +43,19 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, OperationalError | InterfaceError):
         error = Unavailable("The database is away")
     if isinstance(error, DicomError):
-        status = getattr(error, "http_status", 400)
+        document = described(error)
+        status = document["status"]
         headers = {"Retry-After": str(_RETRY_AFTER)} if status == 503 else None
-        return Response({"title": str(error), "status": status}, status=status, headers=headers)
+        return Response(document, status=status, headers=headers)
     response = exception_handler(error, context)
     if response is not None:
         detail = response.data.get("detail") if isinstance(response.data, dict) else None
         response.data = {"title": str(detail or error), "status": response.status_code}
     return response
+
+
+def described(error: DicomError) -> dict[str, Any]:
+    """`errors`, where it has them: what is wrong, by the name of what was given."""
+    errors: Mapping[str, str] | None = getattr(error, "errors", None)
+    document = {"title": str(error), "status": getattr(error, "http_status", 400)}
+    return document | ({"errors": errors} if errors else {})

@@ -182,12 +182,13 @@ def _move(request: ImagingServiceRequest, order: Order, changes: Changes, *, upd
     visit = _visit(given, patient, changes)
     if visit is None and patient.pk == old.pk:
         visit = request.visit
-    if patient.pk == old.pk and visit == request.visit:
+    same = patient.pk == old.pk and visit == request.visit
+    request.patient, request.visit = patient, visit  # as they are now, if they are the same
+    if same:
         return
     for name, new in identity.items():
         if new != getattr(old, name):
             changes[name] = [getattr(old, name), new]
-    request.patient, request.visit = patient, visit
     request.revision += 1
     request.save(update_fields=["patient", "visit", "revision"])
 

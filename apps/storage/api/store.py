@@ -11,10 +11,10 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from apps.accounts.api import DicomWebView
+from apps.accounts.body import RequestBody
 from apps.accounts.users import asking
 from apps.network.database import borrowed
 from apps.storage import stow
-from apps.storage.api.body import RequestBody
 from apps.storage.stow import Outcome, Report
 from dicom import status
 from dicom.dicomjson import Json

@@ -1,0 +1,199 @@
+"""What every REST collection has in common: who asks, whether he may, the body as JSON, pages."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
+from urllib.parse import urlencode
+
+import orjson
+from django.http import HttpRequest, HttpResponse
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from apps.accounts.body import RequestBody
+from apps.accounts.http import ProblemRenderer, Untouched
+from apps.accounts.principal import Principal
+from apps.accounts.users import asking
+from dicom.errors import DicomError
+from dicom.media import accepted, choose
+from dicom.multipart import content_type
+from dicom.sop_classes import Service
+
+JSON: Final = "application/json"
+LARGEST: Final = 5 << 20
+DEEPEST: Final = 32
+PAGE: Final = 100
+MOST: Final = 1000
+
+Params = Mapping[str, Sequence[str]]
+
+
+class InvalidRequest(DicomError):
+    """`errors`: what is wrong, by the name of the field or the parameter."""
+
+    http_status = 400
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {why}" for name, why in errors.items()))
+        self.errors = dict(errors)
+
+
+class NoJson(DicomError):
+    """The body cannot be read."""
+
+
+class TooLarge(DicomError):
+    http_status = 413
+
+
+class NotSupported(DicomError):
+    http_status = 415
+
+
+class NotFound(DicomError):
+    http_status = 404
+
+
+class NotAsItWas(DicomError):
+    """What If-Match names is not there any more."""
+
+    http_status = 412
+
+
+class RestView(APIView):
+    """`service`: whose right is asked for to read; verbs ask for more. `takes`, `gives`: media types."""
+
+    permission_classes = [IsAuthenticated]
+    content_negotiation_class = Untouched
+    renderer_classes = [ProblemRenderer]  # of what fails before the negotiation, too
+    service: ClassVar[Service]
+    takes: ClassVar[Sequence[str]] = (JSON,)
+    gives: ClassVar[Sequence[str]] = (JSON,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """The media type first: what is a form would be read to find a token in it."""
+        self.media_type = self._media_type(request)
+        self.answer_type = choose(accepted([request.META.get("HTTP_ACCEPT", "")]), self.gives)
+        super().initial(request, *args, **kwargs)
+        self.principal: Principal = asking(request)
+        if not self.principal.may(self.service):
+            raise PermissionDenied(f"Not allowed: {self.service}")
+
+    def _media_type(self, request: Request) -> str:
+        """Of the body; empty where there is none."""
+        if request.method in ("GET", "HEAD", "OPTIONS", "DELETE"):
+            return ""
+        if request.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+            raise NotSupported("A body with a Content-Encoding is not taken")
+        said = content_type(request.META.get("CONTENT_TYPE", ""))
+        if said.type in self.takes:
+            return said.type
+        if not said.type and (request.META.get("CONTENT_LENGTH") or "0") == "0":
+            return self.takes[0]
+        raise NotSupported(f"There is only {', '.join(self.takes)}")
+
+    def body(self, request: Request) -> bytes:
+        """Whole. Raises TooLarge."""
+        length = request.META.get("CONTENT_LENGTH") or ""
+        received = bytearray()
+        with RequestBody(request) as body:
+            too_large = TooLarge(f"More than {LARGEST >> 20} MiB")
+            if length.isdigit() and int(length) > LARGEST:
+                raise too_large
+            for piece in body.as_part({}):
+                received += piece
+                if len(received) > LARGEST:
+                    raise too_large
+        return bytes(received)
+
+    def answer(self, document: Any, *, status: int = 200, **headers: str) -> HttpResponse:
+        """`headers` with underscores."""
+        made = HttpResponse(orjson.dumps(document), status=status, content_type=self.answer_type)
+        made["Cache-Control"] = "private, no-cache"
+        for name, value in headers.items():
+            made[name.replace("_", "-")] = value
+        return made
+
+
+def parsed(body: bytes) -> Any:
+    """Nothing is an empty object. Raises NoJson."""
+    if not body.strip():
+        return {}
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise NoJson(f"The body is no JSON: {error}") from error
+    if _depth(document) > DEEPEST:
+        raise NoJson(f"Nested deeper than {DEEPEST} levels")
+    return document
+
+
+def fields(document: Any, *known: str) -> Mapping[str, Any]:
+    """Of an object that has no others. Raises InvalidRequest, naming them."""
+    if not isinstance(document, dict):
+        raise NoJson("An object is needed")
+    if unknown := {name[:64]: "no such field" for name in document if name not in known}:
+        raise InvalidRequest(unknown)
+    return document
+
+
+def text(document: Mapping[str, Any], name: str) -> str:
+    """Of a field; empty where it is not given."""
+    value = document.get(name)
+    if not isinstance(value, str | None):
+        raise InvalidRequest({name: "no text"})
+    return value or ""
+
+
+def params_of(request: Request, *, without: Sequence[str] = ()) -> dict[str, list[str]]:
+    return {name: request.GET.getlist(name) for name in request.GET if name not in without}
+
+
+def one(params: Params, name: str) -> str:
+    """The last one given."""
+    return (params.get(name) or [""])[-1].strip()
+
+
+def limit_of(params: Params) -> int:
+    said = one(params, "limit") or str(PAGE)
+    if not (said.isascii() and said.isdigit() and len(said) < 20 and int(said)):
+        raise InvalidRequest({"limit": f"1 to {MOST}"})
+    return min(int(said), MOST)
+
+
+def flag(params: Params, name: str) -> bool | None:
+    """None: not said."""
+    said = one(params, name).lower()
+    if said not in ("", "true", "false"):
+        raise InvalidRequest({name: "true or false"})
+    return {"true": True, "false": False}.get(said)
+
+
+def next_page(request: HttpRequest | Request, after: object) -> str:
+    """The address of this list from there on."""
+    params = {name: request.GET.getlist(name) for name in request.GET} | {"after": [str(after)]}
+    return request.build_absolute_uri(f"{request.path}?{urlencode(params, doseq=True)}")
+
+
+def wanted_versions(request: Request) -> Sequence[str] | None:
+    """Those that If-Match names (RFC 9110 13.1.1); None: whatever it is."""
+    header = request.META.get("HTTP_IF_MATCH", "").strip()
+    if header in ("", "*"):
+        return None
+    return [part.strip().removeprefix("W/").strip('"') for part in header.split(",")]
+
+
+def _depth(value: Any) -> int:
+    """Without recursion: the text of a body says how deep it goes."""
+    deepest, level = 0, [value]
+    while level and deepest <= DEEPEST:
+        deepest += 1
+        inner: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner += each.values()
+            elif isinstance(each, list):
+                inner += each
+        level = [each for each in inner if isinstance(each, dict | list)]
+    return deepest

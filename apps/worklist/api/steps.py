@@ -1,0 +1,184 @@
+"""REST of the worklist: `/api/worklist/`."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from apps.accounts.principal import Principal
+from apps.accounts.rest import (
+    InvalidRequest,
+    NotAsItWas,
+    NotFound,
+    RestView,
+    fields,
+    flag,
+    limit_of,
+    next_page,
+    one,
+    params_of,
+    parsed,
+    text,
+    wanted_versions,
+)
+from apps.worklist import plain, schedule, search
+from apps.worklist.api import bulk
+from apps.worklist.models import ScheduledProcedureStep, StepStatus
+from apps.worklist.order import InvalidOrder
+from apps.worklist.search import Position
+from dicom.sop_classes import Service
+
+_CREATE: Final = ("update_patient", "atomic")
+_CHANGE: Final = ("update_patient", "reason")
+
+
+class WorklistView(RestView):
+    service = Service.WORKLIST
+
+    def row(self, step: ScheduledProcedureStep, *, status: int = 200, **headers: str) -> HttpResponse:
+        return self.answer(plain.row(step), status=status, ETag=f'"{step.version}"', **headers)
+
+    def version(self, request: Request, key: int) -> str | None:
+        """Of the step, which must be one that If-Match names."""
+        wanted = wanted_versions(request)
+        if wanted is None:
+            return None
+        now = found(self.principal, key).version
+        if now not in wanted:
+            raise NotAsItWas(f'The step was changed meanwhile: it is "{now}"')
+        return now
+
+
+def found(principal: Principal, key: int) -> ScheduledProcedureStep:
+    step = ScheduledProcedureStep.objects.visible_to(principal).with_order().filter(pk=key).first()
+    if step is None:
+        raise NotFound("There is no such step")
+    return step
+
+
+class Steps(WorklistView):
+    def get(self, request: Request) -> HttpResponse:
+        params = params_of(request)
+        asked = search.read({name: values for name, values in params.items() if name not in ("limit", "after")})
+        page = search.page(asked, principal=self.principal, limit=limit_of(params), after=_after(params))
+        following = next_page(request, page.following) if page.following else None
+        answer = self.answer({"next": following, "results": [plain.row(step) for step in page.steps]})
+        if following:
+            answer["Link"] = f'<{following}>; rel="next"'
+        return answer
+
+    def post(self, request: Request) -> HttpResponse:
+        params = known(request, *_CREATE)
+        document = parsed(self.body(request))
+        update_patient = bool(flag(params, "update_patient"))
+        if isinstance(document, list):
+            return self.several(document, update_patient=update_patient, atomic=bool(flag(params, "atomic")))
+        step = bulk.create(document, principal=self.principal, update_patient=update_patient)
+        return self.row(step, status=201, Location=f"/api/worklist/{step.pk}/")
+
+    def several(self, documents: list[Any], *, update_patient: bool, atomic: bool) -> HttpResponse:
+        outcomes = bulk.create_all(documents, principal=self.principal, update_patient=update_patient, atomic=atomic)
+        results = [outcome.document for outcome in outcomes]
+        created = sum(outcome.status == 201 for outcome in outcomes)
+        document = {"created": created, "failed": len(outcomes) - created, "results": results}
+        return self.answer(document, status=bulk.status_of(outcomes, atomic=atomic))
+
+
+class Bulk(Steps):
+    http_method_names = ["post", "options"]
+
+
+class Step(WorklistView):
+    def get(self, request: Request, key: int) -> HttpResponse:
+        return self.row(found(self.principal, key))
+
+    def patch(self, request: Request, key: int) -> HttpResponse:
+        return self._change(request, key, parsed(self.body(request)))
+
+    def put(self, request: Request, key: int) -> HttpResponse:
+        document = parsed(self.body(request))
+        return self._change(request, key, plain.whole(document) if isinstance(document, dict) else document)
+
+    def delete(self, request: Request, key: int) -> HttpResponse:
+        """Orders are kept: it is cancelled."""
+        reason = one(known(request, "reason"), "reason")
+        version = self.version(request, key)
+        return self.row(schedule.cancel(principal=self.principal, step_id=key, reason=reason, version=version))
+
+    def _change(self, request: Request, key: int, document: Any) -> HttpResponse:
+        params = known(request, *_CHANGE)
+        version = self.version(request, key)
+        step = found(self.principal, key)
+        version = version or _version_in(document)
+        if version not in (None, step.version):
+            raise schedule.Stale("The step was changed meanwhile")
+        changes = plain.order(plain.without_state(document, step))
+        said = flag(params, "update_patient")
+        # Who names another patient may have mistaken the ID; who names none means this one.
+        same = changes.patient_id in (None, step.requested_procedure.imaging_service_request.patient.patient_id)
+        changed = schedule.reschedule(
+            principal=self.principal,
+            step_id=key,
+            changes=changes,
+            version=version,
+            update_patient=same if said is None else said,
+            reason=one(params, "reason"),
+        )
+        return self.row(changed)
+
+
+class Cancel(WorklistView):
+    def post(self, request: Request, key: int) -> HttpResponse:
+        document = fields(parsed(self.body(request)), "reason")
+        reason = text(document, "reason")
+        version = self.version(request, key)
+        return self.row(schedule.cancel(principal=self.principal, step_id=key, reason=reason, version=version))
+
+
+class Status(WorklistView):
+    def post(self, request: Request, key: int) -> HttpResponse:
+        document = fields(parsed(self.body(request)), "status", "reason")
+        to = text(document, "status").strip().upper()
+        if to not in StepStatus.values:
+            raise InvalidOrder({"status": f"one of {', '.join(StepStatus.values)}"})
+        version = self.version(request, key)
+        reason = text(document, "reason")
+        return self.row(
+            schedule.advance(principal=self.principal, step_id=key, to=StepStatus(to), reason=reason, version=version)
+        )
+
+
+class History(WorklistView):
+    def get(self, request: Request, key: int) -> HttpResponse:
+        params = known(request, "limit", "after")
+        limit, after = limit_of(params), one(params, "after") or "0"
+        if not (after.isascii() and after.isdigit() and len(after) < 19):
+            raise InvalidRequest({"after": "no position of this list"})
+        events = list(found(self.principal, key).events.filter(pk__gt=int(after))[: limit + 1])
+        following = next_page(request, events[limit - 1].pk) if len(events) > limit else None
+        columns = ("at", "action", "status", "actor", "reason", "detail")
+        results = [{name: getattr(event, name) for name in columns} for event in events[:limit]]
+        return self.answer({"next": following, "results": results})
+
+
+def known(request: Request, *names: str) -> Mapping[str, list[str]]:
+    """The parameters, which have no others. Raises InvalidRequest, naming them."""
+    params = params_of(request)
+    if unknown := {name[:64]: "no such parameter" for name in params if name not in names}:
+        raise InvalidRequest(unknown)
+    return params
+
+
+def _version_in(document: Any) -> str | None:
+    """Of the row that was read, changed and is sent back."""
+    said = document.get("version") if isinstance(document, dict) else None
+    return None if said is None else str(said)
+
+
+def _after(params: Mapping[str, list[str]]) -> Position | None:
+    said = one(params, "after")
+    try:
+        return Position.read(said) if said else None
+    except ValueError:
+        raise InvalidRequest({"after": "no position of this list"}) from None

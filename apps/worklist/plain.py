@@ -1,0 +1,183 @@
+"""Steps as flat JSON: attributes by the names of their columns, all levels at once; and orders from such."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import orjson
+
+from apps.worklist.attributes import BY_NAME, PATHS, Attribute, snake_case
+from apps.worklist.models import ScheduledProcedureStep, StepStatus
+from apps.worklist.order import InvalidOrder, Order
+from dicom.dicomjson import Json
+from dicom.dictionary import tag_of
+
+# What a step's row says beside its attributes: never set by a change.
+STATE: Final = ("id", "status", "version", "created_at", "changed_at")
+_WHY: Final = {"status": "changes by a POST to status/ or cancel/"}
+DURATION: Final = "duration_minutes"
+
+# PS3.3 Table 8.8-1, as far as codes of orders go.
+_CODE: Final[Mapping[str, tuple[str, str]]] = {
+    snake_case(keyword): (f"{tag_of(keyword):08X}", vr)
+    for keyword, vr in (
+        ("CodeValue", "SH"),
+        ("CodingSchemeDesignator", "SH"),
+        ("CodingSchemeVersion", "SH"),
+        ("CodeMeaning", "LO"),
+    )
+}
+_LONGEST: Final = {"SH": 16, "LO": 64}
+_CODE_NAMES: Final = {tag: name for name, (tag, _) in _CODE.items()}
+
+
+def row(step: ScheduledProcedureStep) -> dict[str, Any]:
+    """A step with all its attributes; what it has not is empty."""
+    found: dict[str, Any] = {"id": step.pk, "status": step.status, "version": step.version}
+    for name, attribute in BY_NAME.items():
+        found[name] = _shown(attribute, _value(step, attribute))
+    return found | {
+        DURATION: step.duration_minutes,
+        "created_at": step.created_at,
+        "changed_at": step.changed_at,
+    }
+
+
+def order(document: Any) -> Order:
+    """Raises InvalidOrder, naming every field that is not known or of a wrong type; null says that there is none."""
+    if not isinstance(document, dict):
+        raise InvalidOrder({"body": "an object is needed"})
+    errors: dict[str, str] = {}
+    said: dict[str, Any] = {}
+    for name, value in document.items():
+        try:
+            said[name] = _reader(name)(value)
+        except ValueError as error:
+            errors[name[:64]] = str(error)
+    if errors:
+        raise InvalidOrder(errors)
+    return Order(**said)
+
+
+def whole(document: Mapping[str, Any]) -> dict[str, Any]:
+    """For a replacement: what it does not name is emptied, but for what a step always has."""
+    return {name: None for name, attribute in BY_NAME.items() if not _stays(attribute)} | dict(document)
+
+
+def _stays(attribute: Attribute) -> bool:
+    return attribute.required or attribute.identifies
+
+
+def _value(step: ScheduledProcedureStep, attribute: Attribute) -> Any:
+    found: Any = step
+    for part in PATHS[attribute.level].split("__"):
+        found = getattr(found, part) if part and found is not None else found
+    return "" if found is None else getattr(found, attribute.name)
+
+
+def _shown(attribute: Attribute, value: Any) -> Any:
+    if attribute.vr == "SQ" and not isinstance(value, str):
+        return [_plain_code(item) for item in value]
+    return value
+
+
+def _plain_code(item: Json) -> Json:
+    return {
+        _CODE_NAMES.get(tag, tag): _first(element) if tag in _CODE_NAMES else element for tag, element in item.items()
+    }
+
+
+def _first(element: Any) -> Any:
+    values = element.get("Value") if isinstance(element, dict) else None
+    return values[0] if values else ""
+
+
+def _reader(name: str) -> Callable[[Any], Any]:
+    """Raises ValueError."""
+    if name == DURATION:
+        return _minutes
+    attribute = BY_NAME.get(name)
+    if attribute is None:
+        raise ValueError("no such field")
+    if attribute.vr == "SQ" and name.endswith("_sequence"):
+        return _codes
+    if attribute.vr in ("DS", "US"):
+        return _number
+    return _texts if attribute.several else _text
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str | None):
+        return value or ""
+    raise ValueError("no text")
+
+
+def _texts(value: Any) -> str:
+    """Several values also as a list."""
+    if not isinstance(value, list):
+        return _text(value)
+    texts = [_text(each) for each in value]
+    if any("\\" in each or not each.strip() for each in texts):
+        raise ValueError("each value is a text without a backslash")
+    return "\\".join(texts)
+
+
+def _number(value: Any) -> str:
+    """Also as a number."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:.10g}"
+    return _text(value)
+
+
+def _minutes(value: Any) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise ValueError("no number of minutes")
+
+
+def _codes(value: Any) -> tuple[Json, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise ValueError("a list of codes is needed")
+    return tuple(map(_code, value))
+
+
+def _code(item: Any) -> Json:
+    if not isinstance(item, dict) or not all(isinstance(part, str) for part in item.values()):
+        raise ValueError(f"a code has the texts {', '.join(_CODE)}")
+    if unknown := sorted(item.keys() - _CODE.keys()):
+        raise ValueError(f"no part of a code: {unknown[0][:64]}")
+    return {
+        tag: {"vr": vr, "Value": [_part(item[name], vr)]}
+        for name, (tag, vr) in _CODE.items()
+        if item.get(name, "").strip()
+    }
+
+
+def _part(text: str, vr: str) -> str:
+    most = _LONGEST[vr]
+    if len(text.strip()) > most:
+        raise ValueError(f"longer than {most} characters: {text[:20]}...")
+    if any(character < " " or character in "\\\x7f" for character in text):
+        raise ValueError("a code holds no control character and no backslash")
+    return text.strip()
+
+
+def without_state(document: Any, step: ScheduledProcedureStep | None = None) -> Any:
+    """What a step's row says beside its attributes may come back as it was, and not otherwise: a new one has none but
+    its first status. Raises InvalidOrder."""
+    if not isinstance(document, dict):
+        return document
+    now = {"status": StepStatus.SCHEDULED} if step is None else {name: _plain_value(row(step)[name]) for name in STATE}
+    errors = {
+        name: _WHY.get(name, "is given by the archive")
+        for name in STATE
+        if name in document and document[name] != now.get(name)
+    }
+    if errors:
+        raise InvalidOrder(errors)
+    return {name: value for name, value in document.items() if name not in STATE}
+
+
+def _plain_value(value: Any) -> Any:
+    return orjson.loads(orjson.dumps(value))

@@ -1,0 +1,29 @@
+"""TABLE 5: REST: collection -> address below it -> view."""
+
+from collections.abc import Mapping
+
+from django.urls import path
+from rest_framework.views import APIView
+
+from apps.accounts.api import NoSuchResource
+from apps.worklist.api import steps
+
+COLLECTIONS: Mapping[str, Mapping[str, type[APIView]]] = {
+    "worklist": {
+        "": steps.Steps,
+        "bulk/": steps.Bulk,
+        "<int:key>/": steps.Step,
+        "<int:key>/cancel/": steps.Cancel,
+        "<int:key>/status/": steps.Status,
+        "<int:key>/history/": steps.History,
+    },
+}
+
+urlpatterns = [
+    *(
+        path(f"{collection}/{address}", view.as_view())
+        for collection, addresses in COLLECTIONS.items()
+        for address, view in addresses.items()
+    ),
+    path("<path:other>", NoSuchResource.as_view()),
+]
