@@ -5,6 +5,7 @@ each instance with that of its content. It is acknowledged under the name it has
 rename into `ready/` leaves it where `Abandoned` finds it, and its digest proves that it is whole.
 """
 
+import errno
 import fcntl
 import itertools
 import os
@@ -24,17 +25,23 @@ from apps.storage.disk import digest_of, sync
 from dicom import part10
 from dicom.errors import InvalidDataSet
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
 _WRITERS = re.compile(r"(\d{1,10})-[0-9a-f]{8}", re.ASCII)
 _FEWEST, _MOST = 8, 128  # made at once: few where little comes
 
 
 class Blank(NamedTuple):
-    """A file to be written: its number, which is its name in the directory of this descriptor; and its own one."""
+    """An empty file, open: its number, which is its name in the directory of this descriptor; and its own one."""
 
     number: int
     folder: int
     fd: int
+    identity: tuple[int, int]
+
+    def discard(self) -> None:
+        os.close(self.fd)
+        with suppress(OSError):
+            os.unlink(str(self.number), dir_fd=self.folder)
 
 
 class Blanks:
@@ -44,31 +51,39 @@ class Blanks:
         self._tmp = tmp
         self._lock = threading.Lock()
         self._process = 0
-        self._path, self._folder, self._identity = "", -1, (0, 0)
+        self._path, self._folder = "", -1
         self._numbers = itertools.count()
-        self._made: deque[int] = deque()
+        self._made: deque[Blank] = deque()
         self._next = _FEWEST
 
     def take(self) -> Blank:
-        """Open for reading and writing. Raises OSError: FileNotFoundError when the directory is no more."""
+        """Raises OSError: FileNotFoundError when somebody has moved the directory away, or cleared it."""
         with self._lock:
-            # The first time; after a fork, for the lock is the parent's; and when somebody has moved it away.
-            if self._process != os.getpid() or not self._is_in_place():
+            if self._process != os.getpid():  # the first time, and after a fork: the lock is the parent's
                 self._begin()
             if not self._made:
                 self._make()
-            number = self._made.popleft()
-            return Blank(number, self._folder, os.open(str(number), os.O_RDWR, dir_fd=self._folder))
+            blank = self._made.popleft()
+            if not self._is_in_place(blank):
+                os.close(blank.fd)
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
+            return blank
+
+    def restock(self) -> None:
+        """Between receives, so that no sender waits for it. Raises OSError."""
+        with self._lock:
+            if self._process == os.getpid() and len(self._made) < _FEWEST:
+                self._make()
 
     def _begin(self) -> None:
-        self._made.clear()
+        while self._made:
+            os.close(self._made.pop().fd)
         self._path, self._folder = _own_folder(self._tmp)
-        self._identity = _identity(os.fstat(self._folder))
         self._process = os.getpid()
 
-    def _is_in_place(self) -> bool:
+    def _is_in_place(self, blank: Blank) -> bool:
         try:
-            return _identity(os.stat(self._path)) == self._identity
+            return _identity(os.stat(f"{self._path}/{blank.number}")) == blank.identity
         except FileNotFoundError:
             return False
 
@@ -77,22 +92,19 @@ class Blanks:
         self._process = 0
 
     def _make(self) -> None:
-        numbers = [next(self._numbers) for _ in range(self._next)]
+        made: list[Blank] = []
         try:
-            for number in numbers:
-                os.close(os.open(str(number), _NEW, 0o640, dir_fd=self._folder))
+            for number in itertools.islice(self._numbers, self._next):
+                fd = os.open(str(number), _NEW, 0o640, dir_fd=self._folder)
+                made.append(Blank(number, self._folder, fd, _identity(os.fstat(fd))))
             if not failpoint("intake.directory_sync"):
                 os.fsync(self._folder)
         except OSError:
-            self._remove(numbers)
+            for blank in made:
+                blank.discard()
             raise
-        self._made.extend(numbers)
+        self._made.extend(made)
         self._next = min(2 * self._next, _MOST)
-
-    def _remove(self, numbers: list[int]) -> None:
-        for number in numbers:
-            with suppress(OSError):
-                os.unlink(str(number), dir_fd=self._folder)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -110,9 +110,11 @@ def receive(
 
 
 def announce(stored: Received) -> None:
-    """Tell the indexer, which would find it by itself a little later."""
-    notices.stored(spool().root, stored)
+    """Tell the indexer, which would find it by itself a little later; and make ready for the next."""
+    here = spool()
+    notices.stored(here.root, stored)
     failpoint("intake.noticed")
+    here.restock()
 
 
 def space() -> Space:
@@ -163,7 +165,8 @@ def _check(header: Header, sop_class_uid: str, sop_instance_uid: str, study_inst
 def wait_indexed(names: Sequence[str], timeout: float = 5.0) -> bool:
     """Wait until these have left `ready/`: indexed, or put aside. False when time is up."""
     here = spool()
-    left = [name for name in reversed(names) if here.is_waiting(name)]
+    waiting = set(here.waiting())
+    left = [name for name in reversed(names) if name in waiting]
     if not left:
         return True
     notices.hurry(here.root)

@@ -71,6 +71,11 @@ class Spool:
             self.make()
             return self._blanks.take()
 
+    def restock(self) -> None:
+        """Blanks for those who come next; if the disk refuses, they will be told."""
+        with suppress(OSError):
+            self._blanks.restock()
+
     def accept(self, blank: Blank, name: str) -> None:
         """A file that is whole and durable goes to `ready/`. Raises OSError."""
         try:
