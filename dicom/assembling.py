@@ -98,7 +98,7 @@ class _Writing:
         if not isinstance(element, dict):
             raise InvalidDataSet("Not an element of the DICOM JSON model", offending_element=tag)
         vr = element.get("vr") or dictionary_vr(tag)
-        vr = _AMBIGUOUS.get(vr, vr)
+        vr = _AMBIGUOUS.get(vr, vr) if isinstance(vr, str) else None
         if vr not in VRS:
             raise InvalidDataSet("No such VR", offending_element=tag)
         if uri := element.get("BulkDataURI"):

@@ -36,10 +36,13 @@ class ByMethod:
     def __init__(self, address: str, views: Mapping[str, type[DicomWebView]]) -> None:
         self.methods = frozenset(views)
         self._views: dict[str, Callable[..., HttpResponseBase]] = {name: view.as_view() for name, view in views.items()}
+        self._allow = ", ".join(sorted({name.upper() for name in views} | {"HEAD", "OPTIONS"}))
         self._views["options"] = Capabilities.as_view(address="/" + _PART.sub(r"{\1}", address))
 
     def __call__(self, request: HttpRequest, **uids: str) -> HttpResponseBase:
-        return self._views.get((request.method or "").lower(), self._views["get"])(request, **uids)
+        response = self._views.get((request.method or "").lower(), self._views["get"])(request, **uids)
+        response["Allow"] = self._allow  # of the address, not of the view that has answered
+        return response
 
 
 def resource(address: str, **views: type[DicomWebView]) -> URLPattern:

@@ -15,6 +15,7 @@ from pacs import health
 admin.autodiscover()
 sign_ins.connect()
 
+handler500 = "pacs.failures.server_error"
 urlpatterns = [
     path("dicomweb/", include("pacs.dicomweb")),  # first: addresses are looked through one by one
     path("", RedirectView.as_view(pattern_name="studies"), name="home"),
@@ -30,7 +31,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("wado", WadoUri.as_view()),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerSplitView.as_view()),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(metadata_class=None)),
     path("api/", include("pacs.rest")),
     path("viewer/", viewer, name="viewer"),
     path("viewer/<path:name>", viewer, name="viewer-file"),

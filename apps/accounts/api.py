@@ -23,6 +23,7 @@ class DicomWebView(APIView):
     permission_classes = [IsAuthenticated]
     content_negotiation_class = Untouched
     renderer_classes = [ProblemRenderer]  # of what fails before the negotiation, too
+    metadata_class = None  # what there is by OPTIONS, `pacs.capabilities` says
     service: ClassVar[Service]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

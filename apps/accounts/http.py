@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from django.conf import settings
+from django.core.exceptions import TooManyFieldsSent
 from django.db import InterfaceError, OperationalError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
@@ -11,16 +13,25 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-from dicom.errors import DicomError
+from dicom.errors import DicomError, InvalidValue
 
 _RETRY_AFTER: Final = 10
+
+
+class Unread(BaseParser):
+    """The view reads the body itself. Nobody else may, not even who looks for a token of a form in it."""
+
+    media_type = "*/*"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> dict[str, Any]:
+        return {}
 
 
 class Untouched(BaseContentNegotiation):
     """DICOMweb's media types have parameters that mean something: its views choose themselves."""
 
-    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
-        return None
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
+        return Unread()
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
@@ -42,6 +53,8 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     """An error as RFC 9457 has it; None for a bug, which flies."""
     if isinstance(error, OperationalError | InterfaceError):
         error = Unavailable("The database is away")
+    if isinstance(error, TooManyFieldsSent):
+        error = InvalidValue(f"More than {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS} parameters")
     if isinstance(error, DicomError):
         document = described(error)
         status = document["status"]

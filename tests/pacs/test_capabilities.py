@@ -54,5 +54,16 @@ def test_they_are_for_those_who_are_signed_in_and_of_what_there_is(client: Clien
     assert admin_client.options("/dicomweb/nothing").status_code == 404
     assert admin_client.get("/dicomweb/").status_code == 404
     assert admin_client.options("/dicomweb/studies", headers={"Accept": "image/png"}).status_code == 406
-    put = admin_client.put("/dicomweb/studies")
-    assert (put.status_code, "GET" in put.headers["Allow"]) == (405, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("studies", "GET, HEAD, OPTIONS, POST"),
+        ("studies/1.2.3", "DELETE, GET, HEAD, OPTIONS, POST"),
+        ("studies/1.2.3/metadata", "GET, HEAD, OPTIONS"),
+    ],
+)
+def test_who_asks_for_what_cannot_be_done_is_told_what_can(admin_client: Client, path: str, allowed: str) -> None:
+    answer = admin_client.put(f"/dicomweb/{path}")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)

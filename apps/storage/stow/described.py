@@ -62,6 +62,7 @@ class _Location:
     media: ContentType
     stretches: list[Stretch] = field(default_factory=list)
     used: bool = False
+    lost: str = ""  # why not all of it is here
 
 
 class Described:
@@ -97,6 +98,7 @@ class Described:
         try:
             location.stretches.append(self._gathered(part))
         except CannotWrite as error:
+            location.lost = str(error)
             raise Refused(status.STORE_OUT_OF_RESOURCES, str(error)) from error
 
     def _take_metadata(self, part: Part) -> None:
@@ -143,15 +145,20 @@ class Described:
             made = assemble(self._completed(data_set), self._bulk_data)
         except InvalidDataSet as error:
             return Outcome(status.STORE_CANNOT_UNDERSTAND, str(error), **names)
+        except Refused as refused:
+            return Outcome(refused.status, str(refused), **names)
         return self._sending.receive(
             **names, transfer_syntax_uid=made.transfer_syntax_uid, fragments=self._fragments(made)
         )
 
     def _bulk_data(self, uri: str) -> BulkData | None:
+        """Raises Refused."""
         location = self._locations.get(uri)
         if location is None:
             return None
         location.used = True
+        if location.lost:  # half an image is none
+            raise Refused(status.STORE_OUT_OF_RESOURCES, location.lost)
         return BulkData(location.stretches, self._transfer_syntax(location))
 
     def _transfer_syntax(self, location: _Location) -> str:
@@ -165,7 +172,7 @@ class Described:
         return frame.transfer_syntax_uid if frame else said or _SYNTAXES[media.type]
 
     def _frame(self, location: _Location) -> Frame | None:
-        if location.media.type != "image/jpeg":
+        if location.media.type != "image/jpeg" or not location.stretches or not location.stretches[0].size:
             return None
         first = location.stretches[0]
         return read_frame(os.pread(self._fd, min(_CHUNK, first.size), first.offset))

@@ -1,14 +1,24 @@
 """Instances as metadata with their bulk data in parts of their own."""
 
+import errno
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pydicom
 import pytest
 import requests
+from django.conf import LazySettings as Settings
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
+from apps.storage.intake import Refused
+from apps.storage.stow.described import Described
+from apps.storage.stow.outcome import Sending
+from dicom import status
+from dicom.multipart import Part, content_type
+from dicom.part10 import Provenance
 from tests.node import Node
 from tests.storage.stow.web import (
     image,
@@ -121,14 +131,46 @@ def test_each_instance_fails_alone(node: Node, session: requests.Session) -> Non
     good, lost = image(), image()
     nameless = described(image(), "pixels")
     del nameless["00080018"]
-    models = [described(good), described(lost, "nowhere"), nameless, "no data set"]
+    listed, nested = (described(image(), "pixels") | {"00100010": {"vr": vr}} for vr in (["PN"], {"PN": 1}))
+    models = [described(lost, "nowhere"), nameless, "no data set", listed, nested, described(good)]
     bulk = (part(good.PixelData, OCTETS, "pixels"), part(b"x", OCTETS, "unused"), part(b"x", OCTETS))
     answer = post(node, session, body(models, *bulk), content_type=TYPE)
     assert answer.status_code == 202
     assert len(answer.json()["00081199"]["Value"]) == 1
-    assert reasons(answer.json()) == ["C000"]
+    assert reasons(answer.json()) == ["C000"] * 3
     assert answer.json()["00081198"]["Value"][0]["00081155"]["Value"] == [lost.SOPInstanceUID]
     assert reasons(answer.json(), "0008119A") == ["C000"] * 4
+
+
+def test_a_jpeg_without_a_byte_is_no_bug(node: Node, session: requests.Session) -> None:
+    answer = post(node, session, body([described(image())], part(b"", "image/jpeg", "pixels")), content_type=TYPE)
+    assert answer.status_code in (200, 409)
+
+
+def test_half_of_an_image_is_not_stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings) -> None:
+    """The disk takes the first frame and refuses the second."""
+    settings.SPOOL = tmp_path
+    written = os.pwrite
+
+    def pwrite(fd: int, data: bytes, offset: int) -> int:
+        if offset:
+            raise OSError(errno.ENOSPC, "no space")
+        return written(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    received: list[object] = []
+    monkeypatch.setattr(Sending, "receive", lambda self, **given: received.append(given))
+    frames = [Part({"content-location": "pixels"}, "", iter([memoryview(b"ab"), None]).__next__) for _ in range(2)]
+    sending = Sending(Provenance(received_ns=0), None)
+    with Described(sending) as incoming:
+        incoming.take(frames[0], content_type(OCTETS))
+        with pytest.raises(Refused):
+            incoming.take(frames[1], content_type(OCTETS))
+        text = memoryview(json.dumps([described(image())]).encode())
+        incoming.take(Part({}, "", iter([text, None]).__next__), content_type(JSON))
+        (outcome,) = incoming.outcomes()
+    assert outcome.status == status.STORE_OUT_OF_RESOURCES
+    assert received == []
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_a_content_type_that_is_not_ours_is_refused(
     node: Node, session: requests.Session, content_type: str, status: int
 ) -> None:
     answer = post(node, session, framed(encoded(image())), content_type=content_type)
-    assert answer.status_code == status
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
     assert answer.json()["title"]
 
 

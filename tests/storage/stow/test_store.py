@@ -144,3 +144,20 @@ def test_the_answer_may_be_xml(node: Node, session: requests.Session) -> None:
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/dicom+xml")
     values = ElementTree.fromstring(answer.content).iter(f"{{{NATIVE}}}Value")
     assert ds.SOPInstanceUID in [value.text for value in values]
+
+
+def test_a_browser_stores_by_its_session_and_with_its_token_only(node: Node) -> None:
+    ds = image()
+    with requests.Session() as browser:
+        page = f"http://{node.host}:{node.http_port}/sign-in/"
+        browser.get(page)
+        form = {"username": "admin", "password": node.admin_password}
+        token = str(browser.cookies["csrftoken"])
+        assert browser.post(page, data={**form, "csrfmiddlewaretoken": token}, allow_redirects=False).status_code == 302
+        refused = post(node, browser, framed(encoded(ds)))
+        assert (refused.status_code, "CSRF" in refused.json()["title"]) == (403, True)
+        token = str(browser.cookies["csrftoken"])
+        assert post(node, browser, framed(encoded(ds)), **{"X-CSRFToken": token}).status_code == 200
+        single = {"content_type": "application/dicom", "X-CSRFToken": token}
+        assert post(node, browser, encoded(image()), **single).status_code == 200
+    assert file_of(node, ds.SOPInstanceUID)[0] == data_set_of(encoded(ds))
