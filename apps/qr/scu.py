@@ -21,7 +21,7 @@ from dicom.dictionary import dictionary_vr, tag_of
 from dicom.dimse import Association, Context, Message, Response
 from dicom.dimse.negotiation import Role
 from dicom.encoding import ElementIn, Identifier, encode_elements, read_identifier
-from dicom.errors import DicomError, InvalidValue
+from dicom.errors import InvalidValue
 from dicom.part10 import Provenance
 from dicom.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from dicom.values import encode, is_uid
@@ -31,18 +31,6 @@ MOST_KINDS = 127  # PS3.8 9.3.2: 128 contexts, one of them the retrieve's own
 _UNICODE = "ISO_IR 192"
 
 Proposal = tuple[str, Sequence[str]]
-
-
-class NotAccepted(DicomError):
-    """The peer does not offer this service to us."""
-
-
-class Failed(DicomError):
-    """The final response to a query or a retrieve is none of success."""
-
-    def __init__(self, status: int, comment: str) -> None:
-        super().__init__(f"Status {status:04X}{f': {comment}' if comment else ''}")
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +83,13 @@ def roles(kinds: Mapping[str, Sequence[str]]) -> dict[str, Role]:
 def find(
     assoc: Association, model: InformationModel, keys: Sequence[ElementIn], *, limit: int = 0
 ) -> Iterator[Identifier]:
-    """Answers as they come; after `limit` of them the rest is cancelled. Raises Failed, NotAccepted, DimseError."""
-    context = _context(assoc, FIND[model])
+    """Answers as they come; after `limit` of them the rest is cancelled. Raises DimseError."""
+    context = assoc.accepted_context(FIND[model])
     responses = assoc.c_find(context=context, identifier=encode_elements(keys, context.transfer_syntax))
     with closing(responses):
         for number, response in enumerate(responses, start=1):
             if not status.is_pending(response.status):
-                if not status.is_success(response.status):
-                    raise Failed(response.status, response.command.error_comment)
+                response.check()
                 return
             yield read_identifier(response.data_set or b"", context.transfer_syntax)
             if number == limit:
@@ -112,8 +99,8 @@ def find(
 def move(
     assoc: Association, model: InformationModel, keys: Sequence[ElementIn], *, destination: str
 ) -> Iterator[Progress]:
-    """How it goes, the final response last, whatever its status. Raises NotAccepted, DimseError."""
-    context = _context(assoc, MOVE[model])
+    """How it goes, the final response last, whatever its status. Raises DimseError."""
+    context = assoc.accepted_context(MOVE[model])
     identifier = encode_elements(keys, context.transfer_syntax)
     with closing(assoc.c_move(context=context, destination=destination, identifier=identifier)) as responses:
         for response in responses:
@@ -121,8 +108,8 @@ def move(
 
 
 def get(assoc: Association, model: InformationModel, keys: Sequence[ElementIn], keeper: Keeper) -> Iterator[Progress]:
-    """The same for what comes on this association; `keeper` answers each instance. Raises NotAccepted, DimseError."""
-    context = _context(assoc, GET[model])
+    """The same for what comes on this association; `keeper` answers each instance. Raises DimseError."""
+    context = assoc.accepted_context(GET[model])
     identifier = encode_elements(keys, context.transfer_syntax)
     with closing(assoc.c_get(context=context, identifier=identifier, on_store=keeper.store)) as responses:
         for response in responses:
@@ -194,13 +181,6 @@ class IntoArchive:
             assoc.respond(message, status.SUCCESS)
         finally:
             intake.announce(received)
-
-
-def _context(assoc: Association, sop_class_uid: str) -> Context:
-    context = assoc.context_for(sop_class_uid)
-    if context is None:
-        raise NotAccepted(f"{assoc.called_ae_title} does not offer this to {assoc.calling_ae_title}")
-    return context
 
 
 def _progress(response: Response, context: Context) -> Progress:

@@ -22,15 +22,17 @@ As SCP::
         assoc.respond(message, 0x0000)
 
     services = {"1.2.840.10008.5.1.4.1.1.2": (["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"], store)}
-    with ThreadedServer(("127.0.0.1", 11112), SimpleAcceptor(services)):
-        input("Enter stops")
+    with ThreadedServer(("127.0.0.1", 11112), SimpleAcceptor(services)) as server:
+        server.wait()                               # until Ctrl-C
+
+`samples/` has a small program for each service. What is a pydicom data set here and bytes there: `dicom.datasets`.
 
 An acceptor of one's own decides about each association (`negotiate`) and is told of its beginning and end: `Acceptor`.
 A process with its own sockets calls `run_acceptor()` in a thread for each connection.
 """
 
 from dicom.dimse.acceptor import Acceptor, run_acceptor
-from dicom.dimse.association import Association, Responses
+from dicom.dimse.association import Association
 from dicom.dimse.command import Command, CommandField
 from dicom.dimse.data import PIECE, Data, FileSlice, Scratch, SourceFailed
 from dicom.dimse.errors import (
@@ -42,7 +44,9 @@ from dicom.dimse.errors import (
     ConnectionLost,
     DataSetTooLong,
     DimseError,
+    Failed,
     HandshakeFailed,
+    NotAccepted,
     ProtocolError,
     TimedOut,
 )
@@ -58,6 +62,7 @@ from dicom.dimse.negotiation import (
     UserIdentity,
 )
 from dicom.dimse.requestor import associate
+from dicom.dimse.responses import Responses
 from dicom.dimse.server import SimpleAcceptor, ThreadedServer
 from dicom.dimse.settings import Limits, Timeouts
 
@@ -82,10 +87,12 @@ __all__ = [
     "Data",
     "DataSetTooLong",
     "DimseError",
+    "Failed",
     "FileSlice",
     "HandshakeFailed",
     "Limits",
     "Message",
+    "NotAccepted",
     "ProposedContext",
     "ProtocolError",
     "Reject",

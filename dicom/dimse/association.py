@@ -2,7 +2,7 @@
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -10,14 +10,16 @@ from dicom import status as statuses
 from dicom.dimse import command as commands
 from dicom.dimse.command import DATA_SET, NO_DATA_SET, RESPONSE, CommandField, Tag, tag_list, text, uid, us
 from dicom.dimse.data import Data
-from dicom.dimse.errors import AssociationEnded
+from dicom.dimse.errors import AssociationEnded, Failed, NotAccepted
 from dicom.dimse.exchange import Exchange, Inbox, logger
 from dicom.dimse.message import Message, Response
 from dicom.dimse.negotiation import Accept, AssociateRequest, Context
 from dicom.dimse.reader import Reader
+from dicom.dimse.responses import Responses
 from dicom.dimse.settings import Limits, Timeouts
 from dicom.dimse.transport import Stream
 from dicom.errors import DicomError
+from dicom.sop_classes import VERIFICATION
 
 _REQUESTS = frozenset(CommandField)
 _MOST_RUNNING = 4  # requests of the peer inside each other: while we wait for a response, it may ask again
@@ -43,43 +45,6 @@ _REPEATED: Mapping[int, tuple[tuple[int, int], ...]] = {
 _MOST = 0xFFFF  # numbers of sub-operations are US: they saturate
 
 RequestHandler = Callable[["Association", Message], None]
-
-
-class Responses(Iterator[Response]):
-    """The responses to one C-FIND, C-MOVE or C-GET, until one that is not pending. Closing it early cancels."""
-
-    def __init__(
-        self, assoc: "Association", context: Context, message_id: int, on_store: RequestHandler | None
-    ) -> None:
-        self._assoc, self._context, self._on_store = assoc, context, on_store
-        self.message_id = message_id
-        self._done = False
-
-    def __next__(self) -> Response:
-        if self._done:
-            raise StopIteration
-        before, self._assoc.on_store = self._assoc.on_store, self._on_store or self._assoc.on_store
-        try:
-            response = self._assoc.await_response(self.message_id)
-        except BaseException:
-            self._done = True
-            raise
-        finally:
-            self._assoc.on_store = before
-        self._done = not statuses.is_pending(response.status)
-        return response
-
-    def cancel(self) -> None:
-        """Ask the peer to stop; the responses still come, the last most often with status FE00."""
-        if not self._done:
-            self._assoc.cancel(self.message_id, self._context)
-
-    def close(self) -> None:
-        """Cancel and forget: what still comes is dropped."""
-        if not self._done:
-            self._done = True
-            self._assoc.abandon(self.message_id)
-            self._assoc.cancel(self.message_id, self._context)
 
 
 class Association(Exchange):
@@ -135,12 +100,20 @@ class Association(Exchange):
                 return context
         return None
 
+    def accepted_context(self, abstract_syntax: str, transfer_syntax: str | None = None, role: str = "scu") -> Context:
+        """The same for who cannot do without it. Raises NotAccepted."""
+        context = self.context_for(abstract_syntax, transfer_syntax, role)
+        if context is None:
+            us, peer = self.calling_ae_title, self.called_ae_title
+            raise NotAccepted(
+                f"{peer} does not offer this to {us}" if self.is_requestor else f"{us} does not take this"
+            )
+        return context
+
     # Requests as SCU
 
     def c_echo(self, *, context: Context | None = None) -> Response:
-        context = context or self.context_for("1.2.840.10008.1.1")
-        if context is None:
-            raise ValueError("The peer has not accepted Verification")
+        context = context or self.accepted_context(VERIFICATION)
         return self._call(context, CommandField.C_ECHO, {Tag.AFFECTED_SOP_CLASS_UID: uid(context.abstract_syntax)})
 
     def c_store(
@@ -350,7 +323,7 @@ class Association(Exchange):
         message.answered = not statuses.is_pending(status)
 
     def _dispatch(self, message: Message) -> None:
-        """Run the handler. Whatever it raises is answered and logged here, once."""
+        """Run the handler. Failed is answered as it says; whatever else it raises is answered and logged here, once."""
         command = message.command
         handler = self.on_store if self.on_store and command.command_field == CommandField.C_STORE else self._on_request
         if command.command_field not in _REQUESTS or handler is None:
@@ -365,6 +338,8 @@ class Association(Exchange):
             handler(self, message)
             if not message.answered and not self._over():
                 raise RuntimeError("The handler has not responded")
+        except Failed as failed:
+            self._answer_failed(message, failed)
         except Exception as error:
             if isinstance(error, AssociationEnded) and self._over():
                 raise  # this association's own end
@@ -375,6 +350,13 @@ class Association(Exchange):
 
     def _over(self) -> bool:
         return self.ended is not None or self._release_requested is not None
+
+    def _answer_failed(self, message: Message, failed: Failed) -> None:
+        if message.answered:
+            self._answer_failure(message, failed)
+            return
+        comment, elements, error_id = failed.comment, failed.offending_elements, failed.error_id
+        self.respond(message, failed.status, error_comment=comment, offending_elements=elements, error_id=error_id)
 
     def _answer_failure(self, message: Message, error: Exception) -> None:
         reference = secrets.token_hex(4)

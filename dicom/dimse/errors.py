@@ -1,5 +1,7 @@
 """What can go wrong between two application entities; `str()` tells a person what to do about it."""
 
+from collections.abc import Iterable
+
 from dicom.errors import DicomError
 
 # PS3.8 Table 9-21: who rejected, and why
@@ -49,6 +51,21 @@ class AssociationRejected(DimseError):
         how = "for now" if result == 2 else "permanently"
         super().__init__(f"The peer rejected the association {how}: {why}")
         self.result, self.source, self.reason = result, source, reason
+
+
+class Failed(DimseError):
+    """The answer to a request is a failure: what `Response.check()` raises, and a handler, to give that answer."""
+
+    def __init__(
+        self, status: int, comment: str = "", *, offending_elements: Iterable[int] = (), error_id: int | None = None
+    ) -> None:
+        super().__init__(f"Status {status:04X}{f': {comment}' if comment else ''}")
+        self.status, self.comment = status, comment
+        self.offending_elements, self.error_id = tuple(offending_elements), error_id
+
+
+class NotAccepted(DimseError):
+    """The peer does not offer this service to us; the association lives on."""
 
 
 class DataSetTooLong(DimseError):

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dicom import status as statuses
 from dicom.dimse.command import Command
-from dicom.dimse.errors import DataSetTooLong
+from dicom.dimse.errors import DataSetTooLong, Failed
 from dicom.dimse.negotiation import Context
 
 if TYPE_CHECKING:
@@ -58,3 +59,9 @@ class Response:
     status: int
     command: Command
     data_set: bytes | None = None
+
+    def check(self) -> None:
+        """Raises Failed for what is neither success nor a warning nor pending."""
+        status = self.status
+        if not (statuses.is_success(status) or statuses.is_warning(status) or statuses.is_pending(status)):
+            raise Failed(status, self.command.error_comment)

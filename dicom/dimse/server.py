@@ -123,6 +123,11 @@ class ThreadedServer:
         self._accepting = threading.Thread(target=self._accept, name="dimse-accept", daemon=True)
         self._accepting.start()
 
+    def wait(self) -> None:
+        """Until another thread calls `stop()`, or until Ctrl-C."""
+        with suppress(KeyboardInterrupt):
+            self._stopping.wait()
+
     def stop(self, drain_seconds: float = 10) -> None:
         """Accept no more, let the running messages finish, end the associations."""
         self._stopping.set()

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from apps.qr import scu
 from apps.qr.attributes import FIND, InformationModel
 from dicom.dictionary import keyword
+from dicom.dimse import Failed
 from dicom.encoding import ElementIn, Identifier
 from pacs.client.report import Report
 from pacs.client.target import Caller
@@ -21,14 +22,14 @@ def find(
 ) -> bool:
     """Answers as a table of the `shown` tags, or one JSON object each with the keywords as names."""
     answers: list[Identifier] = []
-    failed: scu.Failed | None = None
+    failed: Failed | None = None
     with caller.associate(scu.contexts(FIND[model])) as assoc:
         try:
             for answer in scu.find(assoc, model, keys, limit=limit):
                 answers.append(answer)
                 if report.as_json:
                     report.record(**as_fields(answer))
-        except scu.Failed as error:
+        except Failed as error:
             failed = error
     if answers and not report.as_json:
         _show(report, list(dict.fromkeys(shown)), answers)

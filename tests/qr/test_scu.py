@@ -9,9 +9,9 @@ from pydicom import dcmread
 
 from apps.qr import scu
 from apps.qr.attributes import FIND, GET, MOVE, InformationModel
-from apps.qr.scu import Failed, IntoArchive, IntoFolder, NotAccepted
+from apps.qr.scu import IntoArchive, IntoFolder
 from apps.storage.models import Instance
-from dicom.dimse import Association, associate
+from dicom.dimse import Association, Failed, NotAccepted, associate
 from dicom.part10 import Provenance, meta_group
 from tests.node import free_port, listens, wait_for
 from tests.peers import peer

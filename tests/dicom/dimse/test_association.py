@@ -14,10 +14,13 @@ from dicom.dimse import (
     AssociationEnded,
     AssociationRejected,
     AssociationReleased,
+    Command,
     CommandField,
     ConnectFailed,
     ConnectionLost,
+    Failed,
     Message,
+    NotAccepted,
     ProtocolError,
     Reject,
     Response,
@@ -473,6 +476,41 @@ def test_a_bug_is_logged_once_with_a_reference_and_answered_with_the_failure_of_
     assert "patient name" not in response.command.error_comment
 
 
+def test_what_a_handler_refuses_is_answered_as_it_says_and_is_no_bug(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refusing(assoc: Association, message: Message) -> None:
+        raise Failed(0x0110, "Too late", offending_elements=(0x00400252,), error_id=0xA710)
+
+    with associated(serve(services=services(refusing, PROCEDURE_STEP))) as assoc:
+        response = assoc.n_create(
+            context=assoc.accepted_context(PROCEDURE_STEP), sop_class_uid=PROCEDURE_STEP, data=b"new"
+        )
+        assert assoc.c_echo().status == 0
+    assert (response.status, response.command.error_comment, response.command.error_id) == (0x0110, "Too late", 0xA710)
+    assert response.command.offending_elements == (0x00400252,)
+    assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
+    with pytest.raises(Failed, match=r"^Status 0110: Too late$") as failed:
+        response.check()
+    assert failed.value.status == 0x0110
+
+
+def test_what_is_refused_after_the_answer_is_a_bug(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    def late(assoc: Association, message: Message) -> None:
+        assoc.respond(message, 0x0000)
+        raise Failed(0x0110)
+
+    with associated(serve(services=services(late))) as assoc:
+        assert assoc.c_echo().status == 0
+        assert assoc.c_echo().status == 0
+    assert "failed, reference" in caplog.text
+
+
+@pytest.mark.parametrize("status", [0x0000, 0x0107, 0xB000, 0xFF00, 0xFF01])
+def test_success_warnings_and_pending_are_no_failures(status: int) -> None:
+    Response(status, Command({0x0100: b"\x01\x80", 0x0120: b"\x01\x00", 0x0800: b"\x01\x01"})).check()
+
+
 def test_a_handler_that_does_not_respond_is_answered_for(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     with associated(serve(services=services(lambda assoc, message: None))) as assoc:
         assert assoc.c_echo().status == 0x0110
@@ -622,6 +660,8 @@ def test_a_context_of_another_association_cannot_be_used(serve: Serve) -> None:
 def test_a_service_the_peer_has_not_accepted_has_no_context(serve: Serve) -> None:
     with associated(serve()) as assoc:
         assert assoc.context_for(STUDY_ROOT_FIND) is None
+        with pytest.raises(NotAccepted, match="YOU does not offer this to ME"):
+            assoc.accepted_context(STUDY_ROOT_FIND)
         assert assoc.context_for(CT_IMAGE_STORAGE, EXPLICIT) is None
         assert assoc.context_for(CT_IMAGE_STORAGE, role="scp") is None
         assert assoc.context_for(CT_IMAGE_STORAGE, IMPLICIT) is not None

@@ -158,6 +158,17 @@ def test_idle_associations_and_silent_connections_are_ended_at_once_by_a_stop(se
     assert set(running.acceptor.outcomes) == {"stopped"}
 
 
+def test_who_waits_for_the_server_waits_until_it_is_stopped(serve: Serve) -> None:
+    running = serve()
+    waiting = threading.Thread(target=running.server.wait)
+    waiting.start()
+    with call(running) as assoc:
+        assert assoc.c_echo().status == 0 and waiting.is_alive()
+    running.server.stop()
+    waiting.join(20)
+    assert not waiting.is_alive()
+
+
 def test_nobody_is_accepted_after_the_stop(serve: Serve) -> None:
     running = serve()
     running.server.stop()
