@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import time
 
+from apps.accounts import idempotency
 from apps.jobs import schedules, upkeep
 from apps.jobs.run import JobRun
 from apps.network import log
@@ -15,10 +16,16 @@ def purge_deleted(run: JobRun) -> None:
     run.log(f"{archive.purge(principal=run.principal)} files removed for good")
 
 
+def prune_answers(run: JobRun) -> None:
+    """Of requests whose Idempotency-Key counts no more."""
+    run.log(f"{idempotency.prune()} answers forgotten")
+
+
 KINDS: Mapping[str, Callable[[JobRun], None]] = {
     "purge_deleted": purge_deleted,
     "prune_associations": log.prune_job,
     "prune_jobs": upkeep.prune_job,
+    "prune_answers": prune_answers,
     "warm_up": warm_up.warm_up,
 }
 
@@ -27,6 +34,7 @@ DAILY: Mapping[str, time] = {
     "purge_deleted": time(2, 10),
     "prune_associations": time(2, 20),
     "prune_jobs": time(2, 30),
+    "prune_answers": time(2, 40),
 }
 
 

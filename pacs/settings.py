@@ -170,6 +170,7 @@ DICOMWEB = "/dicomweb"  # where `pacs.urls` has it: what answers point to
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "apps.accounts.authentication.BasicAuthentication",  # first: its challenge is the one of 401
+        "apps.accounts.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "EXCEPTION_HANDLER": "apps.accounts.http.problem",

@@ -1,14 +1,16 @@
 """Users and roles; what is done to them stands in the trail."""
 
-from typing import Any
+from typing import Any, Final
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 
+from apps.accounts import tokens
+from apps.accounts.models import ApiToken
 from apps.accounts.users import asking
 from apps.audit import trail
 from apps.audit.trail import Actor
@@ -18,6 +20,8 @@ admin.site.site_title = "PACS"
 admin.site.index_title = "Administration"
 admin.site.unregister(User)
 admin.site.unregister(Group)
+
+_KINDS: Final = {User: "user", Group: "role", ApiToken: "token"}
 
 
 class Audited:
@@ -41,7 +45,7 @@ class Audited:
         if isinstance(obj, User) and action != "delete":
             roles = sorted(obj.groups.values_list("name", flat=True))
             detail |= {"active": obj.is_active, "staff": obj.is_staff, "superuser": obj.is_superuser, "roles": roles}
-        kind = "user" if isinstance(obj, User) else "role"
+        kind = _KINDS.get(type(obj), obj._meta.model_name)
         trail.record(actor=Actor.of(asking(request)), action=action, object=f"{kind} {obj}", detail=detail)
 
 
@@ -61,3 +65,31 @@ class AuditedGroupAdmin(Audited, GroupAdmin):
     @transaction.atomic
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any) -> HttpResponse | None:
         return super().response_action(request, queryset, *args)
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Made and revoked, never changed."""
+
+    list_display = ["name", "user", "hint", "created_at", "last_used_at", "expires_at", "revoked_at"]
+    list_select_related = ["user"]
+    search_fields = ["name", "user__username", "hint"]
+    autocomplete_fields = ["user"]
+    actions = ["revoke"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None and super().has_change_permission(request)
+
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        """The verb has written the trail."""
+        return admin.ModelAdmin.log_addition(self, request, obj, message)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        made, text = tokens.issue(principal=asking(request), user=obj.user, name=obj.name, expires_at=obj.expires_at)
+        obj.pk, obj.hint = made.pk, made.hint
+        self.message_user(request, f"The token, shown this once: {text}", messages.WARNING)
+
+    @admin.action(description="Revoke", permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
+        for token in queryset:
+            tokens.revoke(principal=asking(request), token=token)

@@ -1,4 +1,4 @@
-"""Who sends an HTTP request: a session of the browser, or Basic credentials."""
+"""Who sends an HTTP request: a session of the browser, Basic credentials, or the token of a program."""
 
 import hashlib
 import hmac
@@ -12,7 +12,11 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from rest_framework import authentication
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
+
+from apps.accounts import tokens
+from apps.accounts.models import ApiToken
 
 _REMEMBERED = 60.0  # seconds that a password which was right need not be hashed again
 _MOST = 1000
@@ -61,6 +65,8 @@ class BasicAuthentication(authentication.BasicAuthentication):
         """A script of one of our pages, told by its Referer, signs in through the page: to it no browser shall open a
         window of its own for a password."""
         scheme = "Session" if "HTTP_REFERER" in request.META else "Basic"
+        if request.META.get("HTTP_AUTHORIZATION", "").lower().startswith("bearer"):
+            scheme = "Bearer"
         return f'{scheme} realm="{self.www_authenticate_realm}"'
 
     def authenticate_credentials(self, userid: str, password: str, request: Request | None = None) -> tuple[User, None]:
@@ -72,3 +78,16 @@ class BasicAuthentication(authentication.BasicAuthentication):
         user: Any = super().authenticate_credentials(userid, password, request)[0]
         _remembered.add(digest, user)
         return user, None
+
+
+class TokenAuthentication(authentication.BaseAuthentication):
+    """RFC 6750 2.1"""
+
+    def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
+        scheme, _, text = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        token = tokens.find(text.strip())
+        if token is None:
+            raise AuthenticationFailed("The token is not known, expired or revoked")
+        return token.user, token

@@ -1,6 +1,6 @@
 """What every REST collection has in common: who asks, whether he may, the body as JSON, pages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
 
@@ -11,6 +11,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from apps.accounts import idempotency
 from apps.accounts.body import RequestBody
 from apps.accounts.http import ProblemRenderer, Untouched
 from apps.accounts.principal import Principal
@@ -106,6 +107,12 @@ class RestView(APIView):
                 if len(received) > LARGEST:
                     raise too_large
         return bytes(received)
+
+    def once(self, request: Request, make: Callable[[Any], HttpResponse]) -> HttpResponse:
+        """The answer to a POST, made of the body, once for each Idempotency-Key."""
+        body = self.body(request)
+        document = parsed(body)
+        return idempotency.once(request, user_id=self.principal.key or 0, body=body, make=lambda: make(document))
 
     def answer(self, document: Any, *, status: int = 200, **headers: str) -> HttpResponse:
         """`headers` with underscores."""

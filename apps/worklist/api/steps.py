@@ -70,12 +70,15 @@ class Steps(WorklistView):
 
     def post(self, request: Request) -> HttpResponse:
         params = known(request, *_CREATE)
-        document = parsed(self.body(request))
-        update_patient = bool(flag(params, "update_patient"))
-        if isinstance(document, list):
-            return self.several(document, update_patient=update_patient, atomic=bool(flag(params, "atomic")))
-        step = bulk.create(document, principal=self.principal, update_patient=update_patient)
-        return self.row(step, status=201, Location=f"/api/worklist/{step.pk}/")
+        update_patient, atomic = bool(flag(params, "update_patient")), bool(flag(params, "atomic"))
+
+        def create(document: Any) -> HttpResponse:
+            if isinstance(document, list):
+                return self.several(document, update_patient=update_patient, atomic=atomic)
+            step = bulk.create(document, principal=self.principal, update_patient=update_patient)
+            return self.row(step, status=201, Location=f"/api/worklist/{step.pk}/")
+
+        return self.once(request, create)
 
     def several(self, documents: list[Any], *, update_patient: bool, atomic: bool) -> HttpResponse:
         outcomes = bulk.create_all(documents, principal=self.principal, update_patient=update_patient, atomic=atomic)
@@ -130,23 +133,28 @@ class Step(WorklistView):
 
 class Cancel(WorklistView):
     def post(self, request: Request, key: int) -> HttpResponse:
-        document = fields(parsed(self.body(request)), "reason")
-        reason = text(document, "reason")
-        version = self.version(request, key)
-        return self.row(schedule.cancel(principal=self.principal, step_id=key, reason=reason, version=version))
+        def cancel(document: Any) -> HttpResponse:
+            reason = text(fields(document, "reason"), "reason")
+            version = self.version(request, key)
+            return self.row(schedule.cancel(principal=self.principal, step_id=key, reason=reason, version=version))
+
+        return self.once(request, cancel)
 
 
 class Status(WorklistView):
     def post(self, request: Request, key: int) -> HttpResponse:
-        document = fields(parsed(self.body(request)), "status", "reason")
-        to = text(document, "status").strip().upper()
-        if to not in StepStatus.values:
-            raise InvalidOrder({"status": f"one of {', '.join(StepStatus.values)}"})
-        version = self.version(request, key)
-        reason = text(document, "reason")
-        return self.row(
-            schedule.advance(principal=self.principal, step_id=key, to=StepStatus(to), reason=reason, version=version)
-        )
+        def advance(document: Any) -> HttpResponse:
+            said = fields(document, "status", "reason")
+            step = schedule.advance(
+                principal=self.principal,
+                step_id=key,
+                to=_status(text(said, "status")),
+                reason=text(said, "reason"),
+                version=self.version(request, key),
+            )
+            return self.row(step)
+
+        return self.once(request, advance)
 
 
 class History(WorklistView):
@@ -168,6 +176,13 @@ def known(request: Request, *names: str) -> Mapping[str, list[str]]:
     if unknown := {name[:64]: "no such parameter" for name in params if name not in names}:
         raise InvalidRequest(unknown)
     return params
+
+
+def _status(text: str) -> StepStatus:
+    name = text.strip().upper()
+    if name not in StepStatus.values:
+        raise InvalidOrder({"status": f"one of {', '.join(StepStatus.values)}"})
+    return StepStatus(name)
 
 
 def _version_in(document: Any) -> str | None:
