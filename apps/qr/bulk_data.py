@@ -9,11 +9,12 @@ from typing import Any, Final, Self
 from apps.qr.in_part import InPart
 from apps.qr.retrieve import Stored
 from apps.storage import archive
+from apps.storage.archive import Damaged
 from apps.storage.encoded import encoded
 from dicom.dicomjson import Json
 from dicom.dimse import FileSlice
 from dicom.elements import EXPLICIT_LITTLE, UNITS, swapped
-from dicom.errors import CannotReencode, DicomError
+from dicom.errors import CannotReencode, DicomError, InvalidDataSet
 from dicom.walk import ELEMENT, ENCAPSULATED, ITEM_START, SEQUENCE, SEQUENCE_END, Token, Walker, window_of
 from dicom.windows import FileWindow
 
@@ -68,13 +69,16 @@ class BulkValue(InPart):
     `transfer_syntax_uid` says how it is compressed."""
 
     def __init__(self, row: Stored, way: list[int], *, as_stored: bool = False) -> None:
-        """Raises NoSuchValue, CannotReencode, Gone, OSError."""
+        """Raises NoSuchValue, CannotReencode, Gone, Damaged, OSError."""
         self.transfer_syntax_uid = ""
         with ExitStack() as stack:
             opened = stack.enter_context(archive.open(row))
             syntax, window = opened.transfer_syntax_uid, FileWindow(opened.fd, opened.dataset_offset, opened.size)
-            self._walker = Walker(window_of(window, syntax), syntax)
-            token = find(self._walker, way)
+            try:
+                self._walker = Walker(window_of(window, syntax), syntax)
+                token = find(self._walker, way)
+            except InvalidDataSet as error:
+                raise Damaged(error) from error
             if token and token[0] == ENCAPSULATED and as_stored:
                 self.transfer_syntax_uid = syntax
             elif token and token[0] == ENCAPSULATED:

@@ -92,16 +92,18 @@ def plain(series: Revision, address: Address) -> Iterator[bytes]:
 def joined(several: Iterable[Revision], address: Address) -> Iterator[bytes]:
     """One array of several series. Raises Gone, before the first piece, when all of them are."""
     separator = b"["
+    failed = Gone("The files are gone")
     for series in several:
         try:
             document = plain(series, address)
-        except Gone:
+        except Gone as error:
+            failed = error
             continue
         yield separator
         yield from _inside(document)
         separator = b","
     if separator == b"[":
-        raise Gone("The files are gone")
+        raise failed
     yield b"]"
 
 

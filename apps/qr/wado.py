@@ -11,11 +11,11 @@ from typing import Final, TypeVar
 from apps.qr.in_part import InPart
 from apps.qr.retrieve import Instances, Stored
 from apps.storage import archive
-from apps.storage.archive import Gone
+from apps.storage.archive import Damaged, Gone
 from apps.storage.encoded import can_encode, encoded, pieces
 from dicom import part10
 from dicom.dimse import FileSlice
-from dicom.errors import DicomError
+from dicom.errors import DicomError, InvalidDataSet
 from dicom.metadata import Metadata
 from dicom.sop_classes import EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from dicom.walk import Walker, window_of
@@ -130,8 +130,8 @@ class StoredFile(InPart):
 
 class Documents:
     """The metadata of instances as a JSON array, an instance at a time; `bulk_data` is the path below which an
-    instance's values are found. What cannot be read is left out, counted and logged; when that is all, Gone is raised
-    before the first piece."""
+    instance's values are found. What cannot be read is left out, counted and logged; when that is all, Gone or Damaged
+    is raised before the first piece."""
 
     def __init__(self, found: Iterable[Stored], bulk_data: Callable[[Stored], str]) -> None:
         self.left_out = 0
@@ -148,17 +148,19 @@ class Documents:
         """Without the array around them."""
         encoder = Metadata()
         made = False
+        failed = Gone("The files are gone")
         for row in _expected(self._found):
             try:
                 document = _metadata(encoder, row, self._bulk_data(row))
             except (DicomError, OSError) as error:
+                failed = Damaged(error) if isinstance(error, InvalidDataSet) else failed
                 log.error("%s has no metadata: %s", row.sop_instance_uid, error)
                 self.left_out += 1
             else:
                 made = True
                 yield document
         if not made:
-            raise Gone("The files are gone")
+            raise failed
 
 
 def _expected(found: Iterable[Stored]) -> Iterator[Stored]:

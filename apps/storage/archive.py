@@ -32,7 +32,7 @@ from apps.storage.models import (
 from apps.storage.rebuild import Files
 from apps.storage.records import Act, Record
 from apps.storage.spool import spool
-from dicom.errors import DicomError
+from dicom.errors import DicomError, InvalidDataSet
 
 # Where a failpoint may stop a decision, in order.
 STEPS = ("decision.recorded", "decision.performed")
@@ -47,6 +47,15 @@ class Gone(DicomError):
     """No file: deleted and purged, or lost."""
 
     http_status = 410
+
+
+class Damaged(Gone):
+    """The file is there, and what is in it no data set: it can be had as it is, and no other way."""
+
+    http_status = 406
+
+    def __init__(self, error: InvalidDataSet) -> None:
+        super().__init__(f"What is stored can only be sent as it is: {error}")
 
 
 class Stored(Protocol):

@@ -135,6 +135,26 @@ def test_a_series_without_files_is_gone_and_the_rest_of_its_study_is_not(reader:
     assert reader.get(f"{STUDY}/metadata").status_code == 410
 
 
+def test_what_is_damaged_is_not_gone(reader: Client, settings: Settings) -> None:
+    """It is still there as it is: 410 would say that somebody has deleted it."""
+    keep(1)
+    row = Instance.objects.get()
+    place = settings.ARCHIVE / row.path
+    content = place.read_bytes()
+    at = content.index(b"\x10\x00\x10\x00PN", row.dataset_offset)
+    place.chmod(0o600)
+    place.write_bytes(content[: at + 6] + b"\xff\xff" + content[at + 8 :])
+    instance = f"{SERIES}/instances/{row.sop_instance_uid}"
+    for path in (STUDY, SERIES, instance):
+        for resource in ("metadata", "bulkdata"):
+            answer = reader.get(f"{path}/{resource}")
+            assert (answer.status_code, "as it is" in answer.json()["title"]) == (406, True)
+    assert reader.get(f"{STUDY}/metadata", headers={"Accept": "application/dicom+xml"}).status_code == 406
+    assert reader.get(f"{instance}/bulkdata/7FE00010").status_code == 406
+    stored = reader.get(instance, headers={"Accept": "application/dicom; transfer-syntax=*"})
+    assert stored.getvalue().endswith(content[-100:])
+
+
 def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(reader: Client, settings: Settings) -> None:
     keep(*range(60))
     answer = reader.get(f"{SERIES}/metadata", HTTP_ACCEPT_ENCODING="identity")
