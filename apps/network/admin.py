@@ -113,6 +113,18 @@ class PeerAdmin(ConfiguredAdmin):
                 "classes": ["collapse"],
             },
         ),
+        (
+            "Its worklist",
+            {
+                "fields": [
+                    "worklist_own_station_only",
+                    "worklist_statuses",
+                    "worklist_days_back",
+                    "worklist_days_ahead",
+                ],
+                "classes": ["collapse"],
+            },
+        ),
         ("Limits", {"fields": ["maximum_associations", "idle_timeout"], "classes": ["collapse"]}),
     ]
 

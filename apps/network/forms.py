@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 
 from apps.network.models import Listener, Peer
+from apps.network.validators import STEP_STATUSES
 from dicom.sop_classes import Service
 
 LABELS = {
@@ -57,6 +58,13 @@ class ListenerForm(forms.ModelForm):  # type: ignore[type-arg]
 
 class PeerForm(forms.ModelForm):  # type: ignore[type-arg]
     services = ServicesField(required=False, help_text="What it may ask of us.")
+    worklist_statuses = forms.MultipleChoiceField(
+        label="Statuses",
+        widget=forms.CheckboxSelectMultiple,
+        choices=[(status, status.capitalize()) for status in STEP_STATUSES],
+        required=False,
+        help_text="Of the steps in its worklist. Completed is answered as DEPARTED, the last two without a status.",
+    )
     preferred_transfer_syntaxes = LinesField(
         required=False, help_text="UIDs, one a line, best first; chosen before our own order."
     )

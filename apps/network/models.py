@@ -11,10 +11,16 @@ from apps.network.validators import (
     validate_host,
     validate_networks,
     validate_services,
+    validate_step_statuses,
     validate_transfer_syntaxes,
 )
 
+STATUSES_SHOWN = ("SCHEDULED", "ARRIVED", "READY", "STARTED")
 PORT = [MinValueValidator(1), MaxValueValidator(65535)]
+
+
+def statuses_shown() -> list[str]:
+    return list(STATUSES_SHOWN)
 
 
 class ConfigVersion(models.Model):
@@ -120,6 +126,27 @@ class Peer(models.Model):
         default=False, help_text="Answer Success, not A700, when the result limit is reached."
     )
     query_limit = models.PositiveIntegerField(default=0, help_text="Most answers to one query; 0 is no limit.")
+    worklist_own_station_only = models.BooleanField(
+        "own station only",
+        default=False,
+        help_text="Its worklist has the steps of its own AE title, and those that are for no station in particular.",
+    )
+    worklist_statuses = models.JSONField(
+        "statuses",
+        default=statuses_shown,
+        blank=True,
+        validators=[validate_step_statuses],
+        help_text="Of the steps in its worklist.",
+    )
+    worklist_days_back = models.PositiveSmallIntegerField(
+        "days back",
+        null=True,
+        blank=True,
+        help_text="How old a step in its worklist may be; empty: as old as it likes.",
+    )
+    worklist_days_ahead = models.PositiveSmallIntegerField(
+        "days ahead", null=True, blank=True, help_text="How far in the future it may be; empty: as far as it likes."
+    )
     preferred_transfer_syntaxes = models.JSONField(
         default=list,
         blank=True,

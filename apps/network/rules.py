@@ -14,7 +14,7 @@ from typing import Any, Self
 from django.conf import settings
 
 from apps.accounts.principal import Kind, Principal
-from apps.network.models import ConfigVersion, DuplicatePolicy, Listener, Peer
+from apps.network.models import STATUSES_SHOWN, ConfigVersion, DuplicatePolicy, Listener, Peer
 from dicom.sop_classes import Service
 
 logger = logging.getLogger(__name__)
@@ -95,6 +95,10 @@ class PeerRules:
     strict_identifiers: bool = False
     success_at_limit: bool = False
     query_limit: int = 0
+    worklist_own_station_only: bool = False
+    worklist_statuses: tuple[str, ...] = STATUSES_SHOWN
+    worklist_days_back: int | None = None
+    worklist_days_ahead: int | None = None
     preferred_transfer_syntaxes: tuple[str, ...] = ()
     private_sop_classes: bool = True
     maximum_associations: int = 0
@@ -214,7 +218,7 @@ def listener_rules(row: Listener) -> ListenerRules:
 
 
 def peer_rules(row: Peer, resolve: Resolve = resolve_now) -> PeerRules:
-    made = ("key", "networks", "services", "preferred_transfer_syntaxes")
+    made = ("key", "networks", "services", "preferred_transfer_syntaxes", "worklist_statuses")
     copied = {entry.name: getattr(row, entry.name) for entry in fields(PeerRules) if entry.name not in made}
     return PeerRules(
         **copied,
@@ -222,6 +226,7 @@ def peer_rules(row: Peer, resolve: Resolve = resolve_now) -> PeerRules:
         networks=_networks(row, resolve),
         services=services_of(row.services),
         preferred_transfer_syntaxes=tuple(str(uid) for uid in row.preferred_transfer_syntaxes),
+        worklist_statuses=tuple(str(status) for status in row.worklist_statuses),
     )
 
 

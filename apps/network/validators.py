@@ -11,6 +11,8 @@ from dicom.sop_classes import TRANSFER_SYNTAXES, Service
 # RFC 1123 2.1, and the underscore that some sites have.
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?")
 
+# Of a scheduled procedure step, as the worklist keeps them.
+STEP_STATUSES = ("SCHEDULED", "ARRIVED", "READY", "STARTED", "COMPLETED", "DISCONTINUED", "CANCELLED")
 # PS3.3 C.12.1.1.2, Tables C.12-2 to C.12-5.
 CHARACTER_SETS = frozenset(
     {f"ISO_IR {number}" for number in (6, 13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166, 192, 203)}
@@ -65,3 +67,8 @@ def validate_services(value: Any) -> None:
     known = {str(service) for service in Service}
     if not isinstance(value, list) or any(item not in known for item in value):
         raise ValidationError(f"A list of services: {', '.join(sorted(known))}.")
+
+
+def validate_step_statuses(value: Any) -> None:
+    if not isinstance(value, list) or any(item not in STEP_STATUSES for item in value):
+        raise ValidationError(f"A list of statuses: {', '.join(STEP_STATUSES)}.")
