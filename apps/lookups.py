@@ -6,7 +6,7 @@ from datetime import date, datetime, time
 from enum import StrEnum
 from functools import reduce
 from operator import and_, or_
-from typing import Any
+from typing import Any, cast
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import CharField, Lookup, Q, TextField
@@ -240,11 +240,11 @@ def as_sql(found: Q, columns: Mapping[str, str], *, sqlite: bool) -> tuple[str, 
     of it costs more than its answer. `columns`: SQL of each lookup path."""
     parts, parameters = [], []
     for child in found.children:
-        text, values = (
-            as_sql(child, columns, sqlite=sqlite)
-            if isinstance(child, Q)
-            else _compared(*child, columns=columns, sqlite=sqlite)
-        )
+        if isinstance(child, Q):
+            text, values = as_sql(child, columns, sqlite=sqlite)
+        else:
+            lookup, value = cast("tuple[str, Any]", child)
+            text, values = _compared(lookup, value, columns, sqlite=sqlite)
         parts.append(text)
         parameters += values
     if not parts:
@@ -253,8 +253,8 @@ def as_sql(found: Q, columns: Mapping[str, str], *, sqlite: bool) -> tuple[str, 
     return (f"NOT ({text})" if found.negated else f"({text})"), parameters
 
 
-def _compared(lookup: str, value: Any, *, columns: Mapping[str, str], sqlite: bool) -> tuple[str, list[Any]]:
-    path, name = (lookup, "exact") if lookup in columns else tuple(lookup.rsplit("__", 1))
+def _compared(lookup: str, value: Any, columns: Mapping[str, str], *, sqlite: bool) -> tuple[str, list[Any]]:
+    path, _, name = (lookup, "", "exact") if lookup in columns else lookup.rpartition("__")
     if name == "in":
         return (f"{columns[path]} IN ({', '.join(['%s'] * len(value))})", list(value)) if value else ("1 = 0", [])
     if name in _TEXT_LOOKUPS:

@@ -7,6 +7,7 @@ from apps.network.scp import c_echo
 from apps.network.session import Session
 from apps.qr.scp import c_find, c_get, c_move
 from apps.storage.scp import c_store
+from apps.worklist import scp as worklist
 from dicom.dimse import Association, CommandField, Message
 from dicom.sop_classes import Service
 
@@ -31,4 +32,6 @@ SERVICES: Mapping[Service, DimseService] = {
     Service.FIND: DimseService({CommandField.C_FIND: c_find}),
     Service.MOVE: DimseService({CommandField.C_MOVE: c_move}),
     Service.GET: DimseService({CommandField.C_GET: c_get}),
+    # PS3.4 annex K
+    Service.WORKLIST: DimseService({CommandField.C_FIND: worklist.c_find}, waits_for_index=False),
 }

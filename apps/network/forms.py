@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 
-from apps.network.models import Listener, Peer
+from apps.network.models import Listener, Peer, statuses_shown
 from apps.network.validators import STEP_STATUSES
 from dicom.sop_classes import Service
 
@@ -62,6 +62,7 @@ class PeerForm(forms.ModelForm):  # type: ignore[type-arg]
         label="Statuses",
         widget=forms.CheckboxSelectMultiple,
         choices=[(status, status.capitalize()) for status in STEP_STATUSES],
+        initial=statuses_shown,
         required=False,
         help_text="Of the steps in its worklist. Completed is answered as DEPARTED, the last two without a status.",
     )

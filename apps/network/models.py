@@ -129,7 +129,7 @@ class Peer(models.Model):
     worklist_own_station_only = models.BooleanField(
         "own station only",
         default=False,
-        help_text="Its worklist has the steps of its own AE title, and those that are for no station in particular.",
+        help_text="Show it the steps of its own AE title, and those that name no station.",
     )
     worklist_statuses = models.JSONField(
         "statuses",

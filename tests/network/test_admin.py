@@ -73,6 +73,7 @@ def test_a_change_in_the_admin_holds_and_stands_in_the_trail(admin_client: Clien
     before = version()
     address = reverse("admin:network_peer_change", args=[peer.pk])
     values = form_of(admin_client, address) | {"services": ["store", "find"], "query_limit": 50}
+    values |= {"worklist_statuses": ["SCHEDULED"], "worklist_days_back": 1}
     page = admin_client.post(address, values, REMOTE_ADDR="10.0.0.99")
     assert page.status_code == 302, page.context["errors"]
     assert version() == before + 1
@@ -80,6 +81,7 @@ def test_a_change_in_the_admin_holds_and_stands_in_the_trail(admin_client: Clien
     assert caller is not None
     assert caller.services == {Service.ECHO, Service.STORE, Service.FIND}
     assert caller.query_limit == 50
+    assert (caller.worklist_statuses, caller.worklist_days_back) == (("SCHEDULED",), 1)
     event = AuditEvent.objects.exclude(action="sign in").get()
     assert (event.actor_name, event.address, event.action) == (admin_user.username, "10.0.0.99", "change")
     assert (event.object_kind, event.object_uid) == ("peer", "loopback")

@@ -10,6 +10,7 @@ from apps.network.validators import (
     validate_host,
     validate_networks,
     validate_services,
+    validate_step_statuses,
     validate_transfer_syntaxes,
 )
 
@@ -29,6 +30,7 @@ from apps.network.validators import (
         (validate_character_sets, "\\ISO 2022 IR 87"),
         (validate_character_sets, "ISO 2022 IR 13\\ISO 2022 IR 87"),
         (validate_services, []),
+        (validate_step_statuses, ["SCHEDULED", "CANCELLED"]),
         (validate_services, ["store", "worklist"]),
         (validate_transfer_syntaxes, ["1.2.840.10008.1.2", "1.2.840.10008.1.2.4.90"]),
     ],
@@ -51,6 +53,8 @@ def test_what_may_stand_stands(validate: Callable[[Any], None], value: object) -
         (validate_host, "c t"),
         (validate_host, "-ct"),
         (validate_networks, "10.0.0.256"),
+        (validate_step_statuses, ["DEPARTED"]),
+        (validate_step_statuses, "SCHEDULED"),
         (validate_networks, "10.0.0.0/33"),
         (validate_networks, "ct.hospital.example"),
         (validate_character_sets, "UTF-8"),

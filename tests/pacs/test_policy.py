@@ -11,7 +11,7 @@ from dicom.dimse.negotiation import Accept, AssociateRequest, ProposedContext, R
 from dicom.sop_classes import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
-    MODALITY_WORKLIST_FIND,
+    STORAGE_COMMITMENT_PUSH,
     STUDY_ROOT_FIND,
     STUDY_ROOT_GET,
     VERIFICATION,
@@ -97,7 +97,7 @@ def test_a_listener_whose_row_is_gone_lets_nobody_in() -> None:
 
 
 def test_a_service_that_is_not_offered_refuses_its_context_only() -> None:
-    assert results(decided(asked(VERIFICATION, MODALITY_WORKLIST_FIND))) == [0, 3]
+    assert results(decided(asked(VERIFICATION, STORAGE_COMMITMENT_PUSH))) == [0, 3]
 
 
 def test_a_service_that_is_not_allowed_refuses_its_context_only() -> None:
@@ -115,7 +115,7 @@ def test_a_caller_that_may_use_nothing_of_what_he_asks_for_is_rejected() -> None
 
 
 def test_a_listener_that_offers_nothing_of_what_is_asked_for_rejects() -> None:
-    assert decided(asked(MODALITY_WORKLIST_FIND)).answer == Reject(1, 1, 7)
+    assert decided(asked(STORAGE_COMMITMENT_PUSH)).answer == Reject(1, 1, 7)
 
 
 def test_transfer_syntaxes_nobody_knows_refuse_the_context_but_not_the_association() -> None:

@@ -6,11 +6,12 @@ from itertools import product
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import Model, Q
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.lookups import Kind, condition, moments, prefix_range
+from apps.lookups import Kind, as_sql, condition, moments, prefix_range
 from apps.storage.models import Patient, Series, Study
 from dicom.evaluate import matches
 from dicom.matching import AnyOf, Empty, Exact, Key, Range, Wildcard, combined, parse
@@ -87,7 +88,14 @@ Find = Callable[[Q], list[Any]]
 
 
 def found(model: type[Model], column: str, where: Q) -> list[str]:
-    return sorted(model._default_manager.filter(where).values_list(column, flat=True))
+    """By the ORM; a statement written by hand must find the same."""
+    by_orm = sorted(model._default_manager.filter(where).values_list(column, flat=True))
+    columns = {field.name: f"m.{field.column}" for field in model._meta.concrete_fields}
+    text, parameters = as_sql(where, columns, sqlite=connection.vendor == "sqlite")
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT m.{column} FROM {model._meta.db_table} m WHERE {text}", parameters)
+        assert sorted(row[0] for row in cursor.fetchall()) == by_orm
+    return by_orm
 
 
 def expected(values: Iterable[str], key: Key) -> list[str]:

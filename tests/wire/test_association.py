@@ -12,7 +12,7 @@ from tests.wire.calls import VERIFICATION, Archive, rejection, results, send, sy
 
 pytestmark = pytest.mark.live
 
-WORKLIST = "1.2.840.10008.5.1.4.31"
+NOT_OFFERED = "1.2.840.10008.1.20.1"
 DIRECTORY = "1.2.840.10008.1.3.10"
 JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
@@ -37,10 +37,10 @@ def test_an_ae_title_in_other_case_is_rejected_and_the_console_says_why(archive:
 
 
 def test_what_is_not_allowed_is_refused_by_context_and_nothing_allowed_by_rejection(archive: Archive) -> None:
-    image, worklist = (CT, [EXPLICIT]), (WORKLIST, [IMPLICIT])
-    assert results(archive.negotiate(ECHO, image, worklist, calling="ECHOONLY")) == [0, 1, 3]
-    assert rejection(archive.negotiate(image, worklist, calling="ECHOONLY")) == (1, 1, 3)
-    assert rejection(archive.negotiate(worklist, calling="ECHOONLY")) == (1, 1, 7)
+    image, other = (CT, [EXPLICIT]), (NOT_OFFERED, [IMPLICIT])
+    assert results(archive.negotiate(ECHO, image, other, calling="ECHOONLY")) == [0, 1, 3]
+    assert rejection(archive.negotiate(image, other, calling="ECHOONLY")) == (1, 1, 3)
+    assert rejection(archive.negotiate(other, calling="ECHOONLY")) == (1, 1, 7)
 
 
 def test_a_peer_has_no_more_associations_at_once_than_it_may(archive: Archive) -> None:

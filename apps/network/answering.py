@@ -1,0 +1,85 @@
+"""What the DIMSE edges that answer queries have in common, PS3.4 C.4.1.3 and K.4.1.3."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from django.db import InterfaceError, OperationalError
+
+from apps.network.rules import PeerRules
+from apps.network.session import Session
+from dicom import status
+from dicom.dimse import Association, DataSetTooLong, Message
+from dicom.errors import InvalidDataSet, InvalidValue
+
+log = logging.getLogger(__name__)
+
+Work = Callable[[Session, Association, Message], int]
+MISREAD = (InvalidDataSet, InvalidValue, DataSetTooLong)
+
+
+class Answers(Protocol):
+    """To one query, encoded; read as they are taken."""
+
+    @property
+    def limit_reached(self) -> bool:
+        """Once all are taken: there were more."""
+
+    @property
+    def has_unsupported(self) -> bool:
+        """Whether a key was asked for that is neither matched nor answered."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+
+def answer(session: Session, assoc: Association, message: Message, work: Work, away: int) -> None:
+    """`away`: the status that says that the database is."""
+    try:
+        final = work(session, assoc, message)
+    except (OperationalError, InterfaceError) as error:
+        log.error("%s failed: %s", message.command.name, error)
+        final = respond(assoc, message, away, "The database does not answer")
+    session.count(message.command.name.removesuffix("-RQ"), final)
+
+
+def find(
+    session: Session,
+    assoc: Association,
+    message: Message,
+    read: Callable[[Session, PeerRules, Message], Answers],
+) -> int:
+    """`read` makes answers of the request by the caller's switches, or raises one of MISREAD."""
+    peer = switches(session)
+    try:
+        answers = read(session, peer, message)
+    except MISREAD as error:
+        return refuse(assoc, message, error)
+    pending = status.PENDING_OPTIONAL_KEYS_UNSUPPORTED if answers.has_unsupported else status.PENDING
+    for data_set in answers:
+        if assoc.is_cancelled(message):
+            return respond(assoc, message, status.CANCEL)
+        if assoc.stopping:
+            return respond(assoc, message, status.QR_OUT_OF_RESOURCES, "Shutting down")
+        assoc.respond(message, pending, data_set=data_set)
+    if answers.limit_reached and not peer.success_at_limit:
+        comment = f"More than {peer.query_limit} match: ask for less"
+        return respond(assoc, message, status.QR_OUT_OF_RESOURCES, comment)
+    return respond(assoc, message, status.SUCCESS)
+
+
+def switches(session: Session) -> PeerRules:
+    """The caller's, as they are now."""
+    return session.rules.rules.caller(session.calling_ae_title, session.address) or session.caller
+
+
+def respond(assoc: Association, message: Message, final: int, comment: str = "") -> int:
+    assoc.respond(message, final, error_comment=comment)
+    return final
+
+
+def refuse(assoc: Association, message: Message, error: InvalidDataSet | InvalidValue | DataSetTooLong) -> int:
+    """PS3.7 C.5.8: Identifier does not match SOP Class, and which element."""
+    tag = error.tag if isinstance(error, InvalidValue) else getattr(error, "offending_element", None)
+    offending = () if tag is None else (tag,)
+    assoc.respond(message, status.IDENTIFIER_MISMATCH, error_comment=str(error), offending_elements=offending)
+    return status.IDENTIFIER_MISMATCH

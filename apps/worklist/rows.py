@@ -1,0 +1,203 @@
+"""A query -> rows, page by page, by start: statements written by hand, each short and walking an index. Their making by
+the ORM costs more than they do."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import lru_cache, reduce
+from operator import and_, or_
+from typing import Any, Final, Self
+
+from django.db import connection
+from django.db.models import Model, Q
+
+from apps.accounts.principal import Principal
+from apps.lookups import Kind, as_sql, condition, moments
+from apps.network.database import borrowed
+from apps.network.models import STATUSES_SHOWN
+from apps.network.rules import PeerRules
+from apps.worklist.attributes import BY_NAME, PATHS, Attribute, Level
+from apps.worklist.models import (
+    ImagingServiceRequest,
+    RequestedProcedure,
+    ScheduledProcedureStep,
+    Visit,
+    WorklistPatient,
+)
+from apps.worklist.query import ON_THE_WIRE, STATUS, Condition, Query
+from dicom import matching
+from dicom.evaluate import matches
+from dicom.matching import AnyOf, Exact, Range
+from dicom.sop_classes import Service
+
+FIRST_PAGE: Final = 100  # the first answer does not wait for hundreds
+PAGE: Final = 500
+Row = tuple[Any, ...]
+
+_DATE: Final = BY_NAME["scheduled_procedure_step_start_date"]
+_TIME: Final = BY_NAME["scheduled_procedure_step_start_time"]
+_STATION: Final = BY_NAME["scheduled_station_ae_title"]
+_MODELS: Final[Mapping[Level, tuple[str, type[Model]]]] = {
+    Level.STEP: ("s", ScheduledProcedureStep),
+    Level.PROCEDURE: ("p", RequestedProcedure),
+    Level.REQUEST: ("r", ImagingServiceRequest),
+    Level.PATIENT: ("a", WorklistPatient),
+    Level.VISIT: ("v", Visit),
+}
+_FROM: Final = """
+FROM {s} s JOIN {p} p ON p.id = s.requested_procedure_id JOIN {r} r ON r.id = p.imaging_service_request_id
+JOIN {a} a ON a.id = r.patient_id LEFT JOIN {v} v ON v.id = r.visit_id""".format(
+    **{alias: model._meta.db_table for alias, model in _MODELS.values()}
+)
+# Changes when a row or its place in the order does.
+_VERSION: Final = "s.id, s.revision, p.id, p.revision, r.revision, a.id, a.revision, v.id, v.revision"
+_DAY, _MOMENT = "s.scheduled_procedure_step_start_date_value", "s.scheduled_procedure_step_start_time_value"
+_UNDATED: Final[tuple[str, list[Any]]] = f" AND {_DAY} IS NULL", []
+HEAD: Final = 11  # columns of each row before those asked for: its version, and where it stands in the order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What of the worklist a caller sees, by the switches of his peer; `station` is the caller."""
+
+    station: str = ""
+    own_station_only: bool = False
+    statuses: tuple[str, ...] = STATUSES_SHOWN
+    earliest: date | None = None
+    latest: date | None = None
+
+    @classmethod
+    def of(cls, peer: PeerRules, *, station: str, today: date) -> Self:
+        back, ahead = peer.worklist_days_back, peer.worklist_days_ahead
+        return cls(
+            station=station,
+            own_station_only=peer.worklist_own_station_only,
+            statuses=peer.worklist_statuses,
+            earliest=None if back is None else today - timedelta(back),
+            latest=None if ahead is None else today + timedelta(ahead),
+        )
+
+
+def version(row: Row) -> Row:
+    return row[: HEAD - 2]
+
+
+@lru_cache(maxsize=1)
+def columns() -> Mapping[str, str]:
+    """SQL of each lookup path from a step."""
+    return {
+        PATHS[level] + field.name: f"{alias}.{field.column}"
+        for level, (alias, model) in _MODELS.items()
+        for field in model._meta.concrete_fields
+    }
+
+
+def pages(
+    query: Query, view: View, principal: Principal, *, wanted: Sequence[str] = (), limit: int = 0
+) -> Iterator[list[Row]]:
+    """Version, place and `wanted` columns of the steps that match and that the caller may see; one over the limit."""
+    if not principal.may(Service.WORKLIST):
+        return
+    sqlite = connection.vendor == "sqlite"
+    where, parameters = as_sql(_matching(query, view), columns(), sqlite=sqlite)
+    left = limit + 1 if limit else sys.maxsize
+    size = min(FIRST_PAGE, left)
+    after: tuple[str, list[Any]] = "", []
+    while size:
+        page = _select(wanted, where + after[0], [*parameters, *after[1]], size)
+        if page:
+            yield page
+        if len(page) == size:
+            after = _after(page[-1], sqlite=sqlite)
+        elif sqlite or f"{_DAY} >=" not in after[0]:
+            return
+        else:
+            after = _UNDATED
+        left -= len(page)
+        size = min(PAGE, left)
+
+
+def of_steps(keys: Sequence[int], wanted: Sequence[str]) -> list[Row]:
+    """The same of these steps, in no order."""
+    return _select(wanted, f"s.id IN ({', '.join(['%s'] * len(keys))})", list(keys), len(keys)) if keys else []
+
+
+def station_of(query: Query, view: View) -> str | None:
+    """Whose a step is that names no station, as the caller sees it: the one he asks for, else his own; None where he
+    asks for others. It is never empty in answers (PS3.4 Table K.6-1)."""
+    key = next((part.key for item in query.steps for part in item if part.attribute is _STATION), None)
+    if key is None or matches(key, view.station):
+        return view.station
+    return str(key.value) if isinstance(key, Exact) else str(key.values[0]) if isinstance(key, AnyOf) else None
+
+
+def _select(wanted: Sequence[str], where: str, parameters: list[Any], limit: int) -> list[Row]:
+    # As text SQLite's dates and times are not read, which costs more than to find them.
+    place = f"{_DAY} || '', {_MOMENT} || ''" if connection.vendor == "sqlite" else f"{_DAY}, {_MOMENT}"
+    named = "".join(f", {column}" for column in wanted)
+    sql = f"SELECT {_VERSION}, {place}{named}{_FROM} WHERE {where} ORDER BY {_DAY}, {_MOMENT}, s.id LIMIT {limit}"
+    with borrowed(), connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        page: list[Row] = cursor.fetchall()
+    return page
+
+
+def _matching(query: Query, view: View) -> Q:
+    found = Q(status__in=[status for status in view.statuses if status in ON_THE_WIRE])
+    if view.earliest:
+        found &= Q(**{f"{_DATE.name}_value__gte": view.earliest})
+    if view.latest:
+        found &= Q(**{f"{_DATE.name}_value__lte": view.latest})
+    if view.own_station_only:
+        found &= condition(Exact(view.station), kind=_kind(_STATION), column=_STATION.column) | _no_station()
+    found &= _all(query.conditions, query, view)
+    if query.steps:
+        found &= reduce(or_, (_all(item, query, view) for item in query.steps))
+    return found
+
+
+def _all(conditions: Sequence[Condition], query: Query, view: View) -> Q:
+    """PS3.4 K.6.1.2.2: start date and time together are one range of moments."""
+    keys = {part.attribute.name: part.key for part in conditions}
+    days, times = keys.get(_DATE.name), keys.get(_TIME.name)
+    parts = [_condition(part, query, view) for part in conditions if part.attribute not in (_DATE, _TIME)]
+    if isinstance(days, Range) and isinstance(times, Range):
+        parts.append(moments(matching.combined(days, times), date_column=_DATE.column, time_column=_TIME.column))
+    else:
+        alone = [part for part in conditions if part.attribute in (_DATE, _TIME)]
+        parts += [_condition(part, query, view) for part in alone]
+    return reduce(and_, parts, Q())
+
+
+def _condition(part: Condition, query: Query, view: View) -> Q:
+    if part.attribute is STATUS:
+        return Q(status__in=[status for status, name in ON_THE_WIRE.items() if matches(part.key, name)])
+    found = condition(part.key, kind=_kind(part.attribute), column=part.attribute.column)
+    if part.attribute is _STATION and station_of(query, view) is not None:
+        found |= _no_station()
+    return found
+
+
+def _no_station() -> Q:
+    return Q(**{_STATION.column: ""})
+
+
+def _kind(attribute: Attribute) -> Kind:
+    return attribute.kind or Kind.TEXT
+
+
+def _after(row: Row, *, sqlite: bool) -> tuple[str, list[Any]]:
+    """Behind a step in the order. Starts that no calendar has are first in SQLite, last in PostgreSQL, which walks its
+    index to those (_UNDATED) only without an OR."""
+    key, day, moment = row[0], row[HEAD - 2], row[HEAD - 1]
+    later, parameters = f"{_MOMENT} IS NULL AND s.id > %s", [key]
+    if moment is not None:
+        later, parameters = f"{_MOMENT} > %s OR ({_MOMENT} = %s AND s.id > %s)", [moment, moment, key]
+    if (moment is None) == sqlite:
+        later += f" OR {_MOMENT} IS {'NOT ' if sqlite else ''}NULL"
+    if day is not None:
+        return f" AND {_DAY} >= %s AND ({_DAY} > %s OR {later})", [day, day, *parameters]
+    if sqlite:
+        return f" AND (({_DAY} IS NULL AND ({later})) OR {_DAY} IS NOT NULL)", parameters
+    return f"{_UNDATED[0]} AND ({later})", parameters
