@@ -152,6 +152,7 @@ LOGGING = logs.configuration()
 LOGGING_CONFIG = "logging.config.dictConfig"
 
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or "memory://localhost"
+CELERY_BROKER_TRANSPORT = "pacs.broker:Transport" if CELERY_BROKER_URL.startswith("memory:") else None
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker outlives its broker: jobs are rows, found by the sweep
 CELERY_BROKER_CONNECTION_TIMEOUT = 2

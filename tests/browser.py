@@ -12,6 +12,7 @@ from PIL import Image, ImageStat
 from playwright.sync_api import (
     Browser,
     ConsoleMessage,
+    Cookie,
     Dialog,
     Request,
     Response,
@@ -40,6 +41,9 @@ ARGUMENTS = [
     # What wants to go elsewhere fails at once, and is seen.
     f"--host-resolver-rules=MAP {NAMED} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
+
+
+_signed_in: dict[str, list[Cookie]] = {}  # by origin
 
 
 @contextlib.contextmanager
@@ -104,13 +108,20 @@ class Window:
         self.complaints.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
-    def sign_in(self, user: str = "admin", password: str | None = None) -> "Window":
+    def sign_in(self, *, anew: bool = False) -> "Window":
+        """As the administrator: in the session that all windows at this node share, or in one of its own."""
+        known = _signed_in.get(self.origin)
+        if known and not anew:
+            self.context.add_cookies(known)  # type: ignore[arg-type] # what `cookies` gives
+            return self
         self.page.goto("/admin/login/?next=/health/live")
-        self.page.fill("input[name=username]", user)
-        self.page.fill("input[name=password]", password or self.node.admin_password)
+        self.page.fill("input[name=username]", "admin")
+        self.page.fill("input[name=password]", self.node.admin_password)
         self.page.click("[type=submit]")
         self.page.wait_for_url("**/health/live")
         self.forget()
+        if not anew:
+            _signed_in[self.origin] = self.context.cookies()
         return self
 
     def forget(self) -> None:

@@ -46,7 +46,8 @@ def test_images_are_taken_and_indexed_later_while_the_database_is_away(tmp_path:
         node.manage("prepare")
         campaign = Campaign(node, seed=3)
         campaign.start()
-        campaign.without_database(1, lambda: postgresql_stopped(server, "immediate") if server else sqlite_locked(node))
+        away = (lambda: postgresql_stopped(server, "immediate")) if server else (lambda: sqlite_locked(node))
+        campaign.without_database(1, away, seconds=5)
         campaign.settle()
         assert verify.index_is_true(node, campaign.ledger) >= len(campaign.ledger.acknowledged)
 
@@ -85,11 +86,11 @@ def test_two_nodes_make_one_row_of_a_study_that_begins_on_both(tmp_path: Path) -
     load.with_two_nodes(tmp_path, rounds=3, studies=40)
 
 
-def test_an_instance_of_256_megabytes_costs_no_more_memory_than_a_small_one(node: Node, tmp_path: Path) -> None:
+def test_an_instance_of_128_megabytes_costs_no_more_memory_than_a_small_one(node: Node, tmp_path: Path) -> None:
     peer("getscu")
     node.start()
-    for growth in memory.trial(node, tmp_path, 256 << 20):
-        assert growth.size <= 64 << 20, growth
+    for growth in memory.trial(node, tmp_path, 128 << 20):
+        assert growth.size <= 32 << 20, growth
 
 
 def test_no_request_that_the_description_allows_or_forbids_ends_in_a_5xx(node: Node) -> None:

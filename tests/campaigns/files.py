@@ -6,7 +6,6 @@ What was on the wire is stored bit by bit, or refused for a reason that pydicom 
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from pydicom.filereader import _read_file_meta_info, read_file_meta_info, read_p
 
 from benchmarks.processes import debian
 from tests.campaigns.verify import settled
-from tests.node import Node, free_port, wait_for
+from tests.node import Node, free_port, listens, wait_for
 
 # storescu proposes one family of transfer syntaxes at a time.
 PROPOSALS = {
@@ -107,14 +106,6 @@ def storescu(shipped: Shipped, port: int, ae_title: str) -> Outcome:
     return Outcome(int(statuses[-1], 16) if statuses else None, said)
 
 
-def answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-    except OSError:
-        return False
-
-
 @dataclass
 class Oracle:
     """DCMTK's storescp, bit preserving: what storescu makes of a file on the wire."""
@@ -129,7 +120,7 @@ class Oracle:
         port = free_port()
         argv = [debian("storescp"), "-q", "+B", "+xa", "-pm", "-aet", "ORACLE", "-od", str(folder), str(port)]
         made = cls(folder, port, subprocess.Popen(argv))
-        wait_for(lambda: answers(port), what="storescp")
+        wait_for(lambda: listens(port), what="storescp")
         return made
 
     def stop(self) -> None:
@@ -156,6 +147,7 @@ class Judge:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.stored: set[str] = set()  # SOP Instance UIDs
+        self._kept: dict[str, str] = {}  # digest of each file in the archive, by its path
 
     def refused(self, shipped: Shipped, status: int) -> str:
         assert status >> 8 in REFUSALS, f"{shipped.path}: refused with {status:04X}"
@@ -165,22 +157,28 @@ class Judge:
     def kept(self, shipped: Shipped, digest: str) -> str:
         again = shipped.sop_instance_uid in self.stored
         self.stored.add(shipped.sop_instance_uid)
-        if digest in self._digests():
+        if digest in self._digests().values():
             return "stored bit by bit" + " as another version" * again
         # WIRE 16: an equal object in another encoding is the same object, and is kept once.
         assert again, f"{shipped.path}: acknowledged, and not stored as it was sent"
         return "known already, equal but for its encoding"
 
-    def _digests(self) -> set[str]:
+    def still_kept(self) -> None:
+        """What came later has changed none of the files."""
+        before = self._digests()
+        self._kept = {}
+        assert self._digests() == before
+
+    def _digests(self) -> dict[str, str]:
         """Of all the archive holds, as its files say; quarantined versions too."""
         settled(self.node)
-        found = set()
         for table in ("storage_instance", "storage_quarantinedinstance"):
             for path, offset, digest in self.node.sql(f"SELECT path, dataset_offset, digest FROM {table}"):
-                content = memoryview((self.node.data / "archive" / path).read_bytes())[offset:]
-                assert blake3(content).hexdigest() == digest, f"{path} differs from its row"
-                found.add(digest)
-        return found
+                if path not in self._kept:
+                    content = memoryview((self.node.data / "archive" / path).read_bytes())[offset:]
+                    self._kept[path] = blake3(content).hexdigest()
+                assert self._kept[path] == digest, f"{path} differs from its row"
+        return self._kept
 
 
 def by_storescu(node: Node, folder: Path, paths: Sequence[Path]) -> Iterator[str]:
@@ -192,6 +190,7 @@ def by_storescu(node: Node, folder: Path, paths: Sequence[Path]) -> Iterator[str
             expected = oracle.received(shipped)
             outcome = storescu(shipped, node.dimse_port, node.ae_title)
             yield f"{path.name}: {_verdict(judge, shipped, expected, outcome)}"
+        judge.still_kept()
     finally:
         oracle.stop()
 
@@ -224,6 +223,7 @@ def by_ours(node: Node, paths: Sequence[Path]) -> Iterator[str]:
         else:
             verdict = judge.refused(shipped, int(record["status"], 16))
         yield f"{path.name}: {verdict}"
+    judge.still_kept()
 
 
 def summary(lines: Sequence[str]) -> str:

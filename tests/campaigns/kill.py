@@ -68,9 +68,9 @@ class Campaign:
             for feeder in self.feeders:
                 feeder.join()
 
-    def settle(self) -> None:
-        """Whatever is not running runs again, without failpoints, and everything received is indexed."""
-        for role in ("listeners", "indexer"):
+    def settle(self, *roles: str) -> None:
+        """Those who receive and index, or these of them, run anew without failpoints, and all received is indexed."""
+        for role in roles or ("listeners", "indexer"):
             if role in self.node.processes:
                 self.node.kill(role)
             self.run_role(role)
@@ -97,7 +97,8 @@ class Campaign:
                     died += 1
                     self.run_role(role, f"{name}:kill:{self.chance.randint(1, 7)}")
         self.kills += died
-        self.settle()
+        # An indexer that starts looks at once for what a dead listener left.
+        self.settle(*(["indexer"] if role == "indexer" else []))
         verify.index_is_true(self.node, self.ledger)
         return died
 
@@ -186,16 +187,22 @@ class Campaign:
 
     # The database away
 
-    def without_database(self, times: int, away: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
-        """Senders go on being acknowledged while there is no database."""
+    def without_database(
+        self, times: int, away: Callable[[], contextlib.AbstractContextManager[None]], *, seconds: float = 12
+    ) -> None:
+        """Senders go on being acknowledged while there is no database, for up to so long."""
         with self.feeding():
             for _ in range(times):
-                time.sleep(3)
+                self._acknowledged(20)
                 with away():
-                    before = len(self.ledger.acknowledged)
-                    time.sleep(self.chance.uniform(5, 12))
-                    assert len(self.ledger.acknowledged) > before, "nothing was taken while the database was away"
-            time.sleep(3)
+                    time.sleep(self.chance.uniform(seconds / 2, seconds))
+                    self._acknowledged(20)
+            self._acknowledged(20)
+
+    def _acknowledged(self, number: int) -> None:
+        """Waits for so many more."""
+        enough = len(self.ledger.acknowledged) + number
+        wait_for(lambda: len(self.ledger.acknowledged) >= enough, what=f"{number} more are acknowledged")
 
 
 def failpoints(node: Node) -> dict[str, tuple[str, ...]]:

@@ -138,6 +138,7 @@ class Trial:
 
     def _web(self) -> tuple[str, requests.Session]:
         session = requests.Session()
+        session.headers["Connection"] = "close"  # a server that stops waits for nobody
         session.auth = ("admin", self.node.admin_password)
         return f"http://{self.node.host}:{self.node.http_port}/dicomweb/studies", session
 

@@ -126,6 +126,7 @@ def _request(case: Any, chance: Chance) -> dict[str, Any]:
 def run(url: str, auth: tuple[str, str], *, examples: int, number: int = 0) -> Outcome:
     """`number` seeds what is generated."""
     session = requests.Session()
+    session.headers["Connection"] = "close"  # a server that stops waits for nobody
     session.auth = auth
     document = session.get(f"{url}/api/schema/", headers={"Accept": "application/vnd.oai.openapi+json"}, timeout=30)
     schema = schemathesis.openapi.from_dict(document.json())

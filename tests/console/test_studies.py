@@ -76,10 +76,14 @@ def test_who_is_not_signed_in_sees_the_sign_in_alone(browser: Browser, node: Nod
     page.close()
 
 
-def test_signing_out_ends_it(page: Page) -> None:
-    page.get_by_role("button", name="Sign out").click()
-    page.goto("/studies/")
-    assert "/sign-in/" in page.url
+def test_signing_out_ends_it(browser: Browser, node: Node) -> None:
+    with Window(browser, node) as window:
+        page = window.sign_in(anew=True).page
+        page.goto("/")
+        page.get_by_role("button", name="Sign out").click()
+        page.goto("/studies/")
+        assert "/sign-in/" in page.url
+        assert not unexpected(window)
 
 
 def test_the_list_answers_as_one_types_and_the_address_says_what_it_shows(page: Page) -> None:

@@ -13,7 +13,7 @@ from pytest_django import Settings
 from tests.node import Node
 from tests.qr import rows
 from tests.qr.serving import Serving
-from tests.qr.web import serving, url
+from tests.qr.web import serving, session_of, url
 
 Serve = Callable[..., Serving]
 
@@ -65,10 +65,9 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 
 @pytest.fixture
-def session(web: Node) -> requests.Session:
-    made = requests.Session()
-    made.auth = ("admin", web.admin_password)
-    return made
+def session(web: Node) -> Iterator[requests.Session]:
+    with session_of(web) as made:
+        yield made
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pydicom import Dataset
 from pydicom.data import get_testdata_file
 
 from tests.node import Node
+from tests.qr.web import session_of
 
 pytestmark = pytest.mark.live
 
@@ -57,10 +58,9 @@ def origin(node: Node) -> str:
 
 
 @pytest.fixture
-def client(node: Node, origin: str) -> DICOMwebClient:
-    session = requests.Session()
-    session.auth = ("admin", node.admin_password)
-    return DICOMwebClient(f"{origin}/dicomweb", session=session)
+def client(node: Node, origin: str) -> Iterator[DICOMwebClient]:
+    with session_of(node) as session:
+        yield DICOMwebClient(f"{origin}/dicomweb", session=session)
 
 
 def same(found: Dataset, number: int) -> None:

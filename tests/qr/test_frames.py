@@ -16,7 +16,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import generate_uid
 
 from tests.node import Node
-from tests.qr.web import parts
+from tests.qr.web import parts, session_of
 
 pytestmark = pytest.mark.live
 
@@ -111,11 +111,10 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 
 @pytest.fixture
-def session(node: Node) -> requests.Session:
-    made = requests.Session()
-    made.auth = ("admin", node.admin_password)
-    made.headers["Accept"] = OCTETS
-    return made
+def session(node: Node) -> Iterator[requests.Session]:
+    with session_of(node) as made:
+        made.headers["Accept"] = OCTETS
+        yield made
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
 from tests.node import Node, wait_for
-from tests.qr.web import parts, url
+from tests.qr.web import parts, session_of, url
 
 pytestmark = pytest.mark.live
 
@@ -98,10 +98,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 
 @pytest.fixture
-def session(node: Node) -> requests.Session:
-    session = requests.Session()
-    session.auth = ("admin", node.admin_password)
-    return session
+def session(node: Node) -> Iterator[requests.Session]:
+    with session_of(node) as made:
+        yield made
 
 
 @pytest.fixture

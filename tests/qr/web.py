@@ -46,6 +46,14 @@ def serving(folder: Path) -> Iterator[Node]:
         yield running.start("web")
 
 
+@contextmanager
+def session_of(node: Node) -> Iterator[requests.Session]:
+    """Of its administrator; closed, so that a server that stops waits for nobody."""
+    with requests.Session() as made:
+        made.auth = ("admin", node.admin_password)
+        yield made
+
+
 def url(node: Node, path: str = "", **params: Any) -> str:
     return f"http://{node.host}:{node.http_port}/dicomweb{path}{'?' * bool(params)}{urlencode(params, doseq=True)}"
 

@@ -40,14 +40,18 @@ def url(node: Node, path: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def session(node: Node) -> requests.Session:
-    """Signed in as a browser is."""
-    made = requests.Session()
-    page = made.get(url(node, "/viewer/"))  # sent to sign in
-    form = {"username": "admin", "password": node.admin_password, "csrfmiddlewaretoken": made.cookies["csrftoken"]}
-    answer = made.post(page.url, data=form)
-    assert answer.content == PAGE  # and back again
-    return made
+def session(node: Node) -> Iterator[requests.Session]:
+    with requests.Session() as made:
+        assert signed_in(made, node).content == PAGE
+        yield made
+
+
+def signed_in(session: requests.Session, node: Node) -> requests.Response:
+    """As a browser is: sent to the sign-in and back again."""
+    page = session.get(url(node, "/viewer/"))
+    token = session.cookies["csrftoken"]
+    form = {"username": "admin", "password": node.admin_password, "csrfmiddlewaretoken": token}
+    return session.post(page.url, data=form)
 
 
 @pytest.mark.parametrize("path", ["/viewer/", "/viewer/viewer?StudyInstanceUIDs=1.2", "/viewer/manifest.json"])
@@ -131,14 +135,10 @@ def test_other_methods_are_refused(node: Node, session: requests.Session) -> Non
 
 
 def test_without_the_viewer_the_page_says_how_to_add_it_and_then_it_is_there(tmp_path: Path) -> None:
-    with Node(tmp_path, PACS_VIEWER=str(tmp_path / "viewers")) as node:
+    with Node(tmp_path, PACS_VIEWER=str(tmp_path / "viewers")) as node, requests.Session() as session:
         node.manage("prepare")
         node.start("web")
-        session = requests.Session()
-        page = session.get(url(node, "/viewer/"))
-        token = session.cookies["csrftoken"]
-        form = {"username": "admin", "password": node.admin_password, "csrfmiddlewaretoken": token}
-        missing = session.post(page.url, data=form)
+        missing = signed_in(session, node)
         assert missing.status_code == 503
         assert "script/viewer" in missing.text
         assert "apt-get install npm" in missing.text

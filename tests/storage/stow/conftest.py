@@ -5,6 +5,7 @@ import requests
 from dicomweb_client.api import DICOMwebClient
 
 from tests.node import Node
+from tests.qr.web import session_of
 from tests.storage.stow.web import url
 
 
@@ -17,8 +18,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 @pytest.fixture
 def session(node: Node) -> Iterator[requests.Session]:
-    with requests.Session() as made:
-        made.auth = ("admin", node.admin_password)
+    with session_of(node) as made:
         yield made
 
 
