@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -185,11 +186,12 @@ def by_storescu(node: Node, folder: Path, paths: Sequence[Path]) -> Iterator[str
     """A line for each file."""
     oracle, judge = Oracle.start(folder / "oracle"), Judge(node)
     try:
-        for path in paths:
-            shipped = Shipped.read(path)
-            expected = oracle.received(shipped)
-            outcome = storescu(shipped, node.dimse_port, node.ae_title)
-            yield f"{path.name}: {_verdict(judge, shipped, expected, outcome)}"
+        with ThreadPoolExecutor(1) as beside:
+            for path in paths:
+                shipped = Shipped.read(path)
+                expected = beside.submit(oracle.received, shipped)
+                outcome = storescu(shipped, node.dimse_port, node.ae_title)
+                yield f"{path.name}: {_verdict(judge, shipped, expected.result(), outcome)}"
         judge.still_kept()
     finally:
         oracle.stop()
