@@ -1,3 +1,13 @@
+// A report is stored by the session, for which the token of the page is asked.
+const open = XMLHttpRequest.prototype.open;
+XMLHttpRequest.prototype.open = function (method, address, ...rest) {
+  open.call(this, method, address, ...rest);
+  const token = /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie);
+  if (token && method.toUpperCase() === 'POST' && new URL(address, document.baseURI).origin === window.location.origin) {
+    this.setRequestHeader('X-CSRFToken', token[1]);
+  }
+};
+
 // What OHIF is told at its start: this archive, and nothing else.
 window.config = {
   routerBasename: '/viewer',

@@ -1,8 +1,10 @@
 """OHIF as Chromium shows it, from our own server alone."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
+import requests
 from playwright.sync_api import Browser, Locator, expect
 
 from tests.browser import NAMED, Window, coloured, spread
@@ -22,7 +24,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     with Node(folder, PACS_VIEWER=str(viewers())) as running:
         running.manage("prepare")
         running.manage("import", str(studies.write(folder / "files")))
-        yield running.start("web")
+        yield running.start("indexer", "web")
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +99,41 @@ def test_a_stack_is_scrolled_and_windowed(window: Window) -> None:
     window.keep("windowed")
 
 
-def test_the_pages_of_the_archive_lead_to_it(window: Window) -> None:
-    for page, link in (("/admin/storage/study/", "View"), (f"/studies/{studies.STACK}/", "OHIF viewer")):
-        window.page.goto(page)
-        window.page.get_by_role("link", name=link, exact=True).first.click()
-        window.page.wait_for_url(lambda url: "/viewer/viewer?StudyInstanceUIDs=" in url)
-        drawn(window)
-    window.page.get_by_role("link", name="PACS").click()  # and back
-    window.page.wait_for_url("**/studies/")
+@pytest.mark.parametrize(
+    ("page", "link"), [("/admin/storage/study/", "View"), (f"/studies/{studies.STACK}/", "OHIF viewer")]
+)
+def test_the_pages_of_the_archive_lead_to_it_and_back(window: Window, page: str, link: str) -> None:
+    window.page.goto(page)
+    window.page.get_by_role("link", name=link, exact=True).first.click()
+    expect(window.page).to_have_url(re.compile(r"/viewer/viewer\?StudyInstanceUIDs=[0-9.]+$"))
+    assert drawn(window)
+    window.page.get_by_role("link", name="PACS").click()
+    expect(window.page).to_have_url(re.compile(r"/studies/$"))
+
+
+def test_what_is_measured_is_stored_as_a_report(window: Window) -> None:
+    window.page.goto(place(studies.STACK))
+    drawn(window)
+    window.page.locator("[data-cy=MeasurementTools-split-button-primary]").click()
+    box = window.page.locator(CANVAS).bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    window.page.mouse.move(x, y)
+    window.page.mouse.down()
+    window.page.mouse.move(x + 100, y + 50, steps=5)
+    window.page.mouse.up()
+    window.page.get_by_text("Yes", exact=True).click()  # it shall be tracked
+    window.page.locator("[data-cy=trackedMeasurements-btn]").click()
+    window.page.get_by_text("Create SR").first.click()
+    with window.page.expect_response(lambda answer: answer.request.method == "POST") as stored:
+        window.page.get_by_role("button", name="Save").click()
+    assert stored.value.status == 200
+    (report,) = stored.value.json()["00081199"]["Value"]
+    assert report["00081150"]["Value"] == ["1.2.840.10008.5.1.4.1.1.88.22"]  # Enhanced SR
+    expect(window.page.get_by_text("Measurements saved successfully")).to_be_visible()
+    # The others find the study as it was.
+    auth = ("admin", window.node.admin_password)
+    assert requests.delete(window.origin + report["00081190"]["Value"][0], auth=auth).status_code == 204
 
 
 def test_a_stack_is_cut_in_three_planes(window: Window) -> None:
