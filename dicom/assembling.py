@@ -109,7 +109,7 @@ class _Writing:
         if vr == "SQ":
             return self._sequence(tag, values, depth)
         try:
-            raw = _inline(element) if vr in BINARY else _encoded(vr, values)
+            raw = value_bytes(vr, element)
             self._unicode |= vr not in BINARY and vr not in _NOT_TEXT and not raw.isascii()
         except (ValueError, TypeError, struct.error, OverflowError) as error:
             raise InvalidDataSet("The value cannot be encoded", offending_element=tag) from error
@@ -157,6 +157,12 @@ def _tagged(data_set: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
         tag = int(name, 16)
         if tag & 0xFFFF and tag >> 16 > 0x0007 and tag >> 16 != 0xFFFE:
             yield tag, element
+
+
+def value_bytes(vr: str, element: Json) -> bytes:
+    """What is in an element, but of sequences and bulk data; texts in UTF-8. Raises ValueError, TypeError,
+    struct.error, OverflowError."""
+    return _inline(element) if vr in BINARY else _encoded(vr, element.get("Value") or [])
 
 
 def _inline(element: Json) -> bytes:

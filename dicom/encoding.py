@@ -197,7 +197,9 @@ _NUMBERS: Final = {
 }
 
 
-def read_identifier(raw: bytes, transfer_syntax_uid: str, *, default_character_set: str = "") -> Identifier:
+def read_identifier(
+    raw: bytes, transfer_syntax_uid: str, *, default_character_set: str = "", most_elements: int = MAXIMUM_ELEMENTS
+) -> Identifier:
     """A query identifier, read leniently: what can be understood in only one way is. Raises InvalidDataSet."""
     if transfer_syntax_uid == DEFLATED_LITTLE:
         raw = _inflated(raw)
@@ -206,7 +208,7 @@ def read_identifier(raw: bytes, transfer_syntax_uid: str, *, default_character_s
     if len(raw) >= 8 and order == "<" and (raw[4:6].decode("latin-1") in VRS) == implicit:
         # The other encoding than negotiated; in implicit VR these bytes would be an absurd length.
         implicit = not implicit
-    reader = _Reader(raw, order, implicit)
+    reader = _Reader(raw, order, implicit, most_elements)
     character_sets = tuple(default_character_set.split("\\")) if default_character_set else ()
     return reader.identifier(len(raw), 0, character_sets)
 
@@ -222,12 +224,12 @@ def _inflated(raw: bytes) -> bytes:
 
 
 class _Reader:
-    """Reads on from `at`; recursion is bounded by MAXIMUM_DEPTH, the number of elements by MAXIMUM_ELEMENTS."""
+    """Reads on from `at`; recursion is bounded by MAXIMUM_DEPTH, the number of elements by `most`."""
 
-    __slots__ = ("at", "count", "data", "implicit", "order")
+    __slots__ = ("at", "count", "data", "implicit", "most", "order")
 
-    def __init__(self, data: bytes, order: str, implicit: bool) -> None:
-        self.data, self.order, self.implicit = data, order, implicit
+    def __init__(self, data: bytes, order: str, implicit: bool, most: int) -> None:
+        self.data, self.order, self.implicit, self.most = data, order, implicit, most
         self.at = self.count = 0
 
     def identifier(self, end: int, depth: int, character_sets: tuple[str, ...]) -> Identifier:
@@ -273,7 +275,7 @@ class _Reader:
         self, tag: int, vr: str, length: int, end: int, depth: int, character_sets: tuple[str, ...]
     ) -> Element:
         self.count += 1
-        if self.count > MAXIMUM_ELEMENTS:
+        if self.count > self.most:
             raise InvalidDataSet("too many elements", offending_element=tag)
         if length == UNDEFINED or vr == "SQ":
             return Element(tag, "SQ", b"", self._items(tag, vr, length, end, depth, character_sets))
@@ -292,7 +294,7 @@ class _Reader:
         vr = dictionary_vr(tag)[:2]
         if vr != "SQ":
             return Element(tag, vr, value)
-        inner = _Reader(value, "<", True)
+        inner = _Reader(value, "<", True, self.most)
         inner.count = self.count
         items = inner._items(tag, "SQ", len(value), len(value), depth, character_sets)
         self.count = inner.count

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from apps.mpps.scp import n_create, n_get, n_set
 from apps.network.scp import c_echo
 from apps.network.session import Session
 from apps.qr.scp import c_find, c_get, c_move
@@ -32,6 +33,10 @@ SERVICES: Mapping[Service, DimseService] = {
     Service.FIND: DimseService({CommandField.C_FIND: c_find}),
     Service.MOVE: DimseService({CommandField.C_MOVE: c_move}),
     Service.GET: DimseService({CommandField.C_GET: c_get}),
+    # PS3.4 annex F
+    Service.MPPS: DimseService(
+        {CommandField.N_CREATE: n_create, CommandField.N_SET: n_set, CommandField.N_GET: n_get}, waits_for_index=False
+    ),
     # PS3.4 annex K
     Service.WORKLIST: DimseService({CommandField.C_FIND: worklist.c_find}, waits_for_index=False),
 }

@@ -125,6 +125,7 @@ class PeerAdmin(ConfiguredAdmin):
                 "classes": ["collapse"],
             },
         ),
+        ("Its performed procedure steps", {"fields": ["strict_mpps"], "classes": ["collapse"]}),
         ("Limits", {"fields": ["maximum_associations", "idle_timeout"], "classes": ["collapse"]}),
     ]
 

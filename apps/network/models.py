@@ -153,6 +153,9 @@ class Peer(models.Model):
         validators=[validate_transfer_syntaxes],
         help_text="UIDs, one a line, best first; chosen before our own order.",
     )
+    strict_mpps = models.BooleanField(
+        "strict MPPS", default=False, help_text="Refuse performed procedure steps that break PS3.4 Table F.7.2-1."
+    )
     private_sop_classes = models.BooleanField(
         "private SOP classes", default=True, help_text="Take private storage SOP classes."
     )

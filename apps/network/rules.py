@@ -100,6 +100,7 @@ class PeerRules:
     worklist_days_back: int | None = None
     worklist_days_ahead: int | None = None
     preferred_transfer_syntaxes: tuple[str, ...] = ()
+    strict_mpps: bool = False
     private_sop_classes: bool = True
     maximum_associations: int = 0
     idle_timeout: int | None = None

@@ -1,0 +1,123 @@
+"""Performed steps and the scheduled ones they are: several for one, one for several, none for some."""
+
+from typing import Final
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from apps.accounts.principal import Principal, system
+from apps.audit import trail
+from apps.audit.trail import Actor
+from apps.mpps.models import TEXT, UID, PerformedProcedureStep, PerformedStatus, ScheduledStepAttributes
+from apps.worklist import schedule
+from apps.worklist.models import ScheduledProcedureStep, StepStatus
+from dicom import mpps
+from dicom.dicomjson import Json
+from dicom.jsonmodel import items, text
+from dicom.values import clean_uid
+
+REPORTER: Final = "modality performed procedure step"
+_REPORTED: Final = frozenset({StepStatus.STARTED, StepStatus.COMPLETED, StepStatus.DISCONTINUED})
+
+
+def write(performed: PerformedProcedureStep) -> None:
+    """Rows for the items of its Scheduled Step Attributes Sequence, linked to the steps they mean; these move on."""
+    for position, item in enumerate(items(performed.attributes, mpps.SCHEDULED_STEP_ATTRIBUTES)):
+        row = ScheduledStepAttributes(
+            performed=performed,
+            position=position,
+            study_instance_uid=clean_uid(text(item, mpps.STUDY_INSTANCE_UID))[:UID],
+            accession_number=text(item, 0x00080050)[:TEXT],
+            requested_procedure_id=text(item, 0x00401001)[:TEXT],
+            scheduled_procedure_step_id=text(item, 0x00400009)[:TEXT],
+        )
+        row.step = meant(row)
+        row.save()
+    report(performed)
+
+
+def meant(row: ScheduledStepAttributes) -> ScheduledProcedureStep | None:
+    """The one scheduled step that an item names; None where there is none, or several might be."""
+    of_study = ScheduledProcedureStep.objects.filter(requested_procedure__study_instance_uid=row.study_instance_uid)
+    if not row.scheduled_procedure_step_id:
+        return _only(of_study)  # some modalities leave the ID out: plain where the study has one step
+    named = ScheduledProcedureStep.objects.filter(scheduled_procedure_step_id=row.scheduled_procedure_step_id)
+    by_study = of_study.filter(scheduled_procedure_step_id=row.scheduled_procedure_step_id)
+    if (found := _only(by_study)) is not None:
+        return found
+    # The modality made a Study Instance UID of its own.
+    numbers = {
+        "requested_procedure__requested_procedure_id": row.requested_procedure_id,
+        "requested_procedure__imaging_service_request__accession_number": row.accession_number,
+    }
+    given = {path: number for path, number in numbers.items() if number}
+    return _only(named.filter(**given)) if given else None
+
+
+def _only(steps: QuerySet[ScheduledProcedureStep]) -> ScheduledProcedureStep | None:
+    found = list(steps[:2])
+    return found[0] if len(found) == 1 else None
+
+
+def report(performed: PerformedProcedureStep) -> None:
+    """Moves each scheduled step to what its performed ones say together; sorted: two reports never wait for each
+    other in a circle."""
+    linked = performed.scheduled.filter(step__isnull=False).order_by("step_id").values_list("step_id", flat=True)
+    for step_id in sorted(set(linked)):
+        settle(step_id, detail={"performed": performed.sop_instance_uid}, reason=performed.discontinuation_reason)
+
+
+def attach(*, principal: Principal, item_id: int, step_id: int | None, reason: str) -> ScheduledStepAttributes:
+    """A person says which scheduled step an item of a performed one means, or that it means none. Raises
+    schedule.NoSuchStep, schedule.NotAllowed."""
+    if not principal.may_schedule:
+        raise schedule.NotAllowed("Not allowed to link performed steps")
+    with transaction.atomic():
+        row = ScheduledStepAttributes.objects.select_for_update().filter(pk=item_id).first()
+        if row is None:
+            raise schedule.NoSuchStep("There is no such performed step")
+        before, after = row.step_id, schedule.locked(step_id).pk if step_id is not None else None
+        row.step_id, row.by_hand = after, True
+        row.save(update_fields=["step", "by_hand"])
+        detail = {"performed": row.performed.sop_instance_uid}
+        for changed in sorted({key for key in (before, after) if key is not None}):
+            settle(changed, detail=detail, reason=reason, principal=principal)
+        trail.record(
+            actor=Actor.of(principal),
+            action="link performed step",
+            object=f"performed-step {row.performed.sop_instance_uid}",
+            detail={"before": before, "after": after, "reason": reason},
+        )
+    return row
+
+
+def settle(step_id: int | None, *, detail: Json, reason: str = "", principal: Principal | None = None) -> None:
+    """A scheduled step becomes what its performed ones say of it."""
+    if step_id is None:
+        return
+    step = schedule.locked(step_id)
+    to = _status(step)
+    if to is not None:
+        schedule.performed(principal=principal or system(REPORTER), step=step, to=to, reason=reason, detail=detail)
+
+
+def _status(step: ScheduledProcedureStep) -> StepStatus | None:
+    """None: they say nothing."""
+    rows = PerformedProcedureStep.objects.filter(scheduled__step=step).values_list("status", "needs_reconciliation")
+    all_rows = set(rows)
+    meant_it = {status for status, given_back in all_rows if not given_back}
+    if PerformedStatus.IN_PROGRESS in meant_it:
+        return StepStatus.STARTED
+    if PerformedStatus.COMPLETED in meant_it:
+        return StepStatus.COMPLETED
+    if meant_it:
+        return StepStatus.DISCONTINUED
+    # All gave it back, or were taken off: it waits again, unless people have decided otherwise meanwhile.
+    return _before(step) if step.status in _REPORTED else None
+
+
+def _before(step: ScheduledProcedureStep) -> StepStatus:
+    """What the step was before a modality took it."""
+    waiting = (StepStatus.SCHEDULED, StepStatus.ARRIVED, StepStatus.READY)
+    last = step.events.filter(status__in=waiting).order_by("-id").values_list("status", flat=True).first()
+    return StepStatus(last) if last else StepStatus.SCHEDULED
