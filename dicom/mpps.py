@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 from dicom import status as statuses
 from dicom.dicomjson import Json
@@ -122,7 +122,7 @@ _UIDS: Final = frozenset({STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_CLASS_UID
 def check_create(data_set: Json, *, strict: bool) -> None:
     """Raises Refused. Not `strict`: an element of type 2 that is missing counts as empty."""
     if (state := text(data_set, STATUS)) and state != IN_PROGRESS:
-        raise Refused(statuses.INVALID_ATTRIBUTE_VALUE, "A step begins IN PROGRESS", offending_elements=[STATUS])
+        _refuse(statuses.INVALID_ATTRIBUTE_VALUE, "A step begins IN PROGRESS", [STATUS])
     _check(data_set, RULES, strict=strict, types={rule.tag: rule.create for rule in RULES})
 
 
@@ -137,14 +137,14 @@ def merged(stored: Json, changes: Json, *, strict: bool) -> Json:
     given = {int(tag, 16) for tag in changes}
     fixed = sorted(tag for tag in given & _NOT_SETTABLE if strict or not _same(stored, changes, tag))
     if fixed:
-        raise Refused(statuses.INVALID_ATTRIBUTE_VALUE, "Not to be changed by N-SET", offending_elements=fixed)
+        _refuse(statuses.INVALID_ATTRIBUTE_VALUE, "Not to be changed", fixed)
     unknown = sorted(tag for tag in given if f"{tag:08X}" not in stored)
     if strict and unknown:
-        raise Refused(statuses.NO_SUCH_ATTRIBUTE, "Not created by N-CREATE", offending_elements=unknown)
+        _refuse(statuses.NO_SUCH_ATTRIBUTE, "Not created by N-CREATE", unknown)
     step = {**stored, **changes}
     state = text(step, STATUS)
     if state not in (IN_PROGRESS, *FINAL):
-        raise Refused(statuses.INVALID_ATTRIBUTE_VALUE, "No such status of a step", offending_elements=[STATUS])
+        _refuse(statuses.INVALID_ATTRIBUTE_VALUE, "No such status", [STATUS])
     types = {rule.tag: rule.create for rule in RULES}
     if state in FINAL:
         types = {rule.tag: rule.final or rule.create for rule in RULES}
@@ -191,9 +191,13 @@ def _check(
         (wrong, statuses.INVALID_ATTRIBUTE_VALUE, "Not a UID"),
     ):
         if tags:
-            offending = sorted(set(tags))
-            names = ", ".join(f"({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in offending[:3])
-            raise Refused(status, f"{comment}: {names}", offending_elements=offending)
+            _refuse(status, comment, sorted(set(tags)))
+
+
+def _refuse(status: int, comment: str, tags: Sequence[int]) -> NoReturn:
+    """An Error Comment has 64 characters: three elements are named, the response lists all."""
+    names = ", ".join(f"({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in tags[:3])
+    raise Refused(status, f"{comment}: {names}", offending_elements=tags)
 
 
 def _walk(data_set: Json, rules: Sequence[Rule], types: Mapping[int, int]) -> Iterator[tuple[int, int, Json]]:

@@ -1,4 +1,5 @@
-"""The DIMSE edge of Modality Performed Procedure Step, PS3.4 annex F: open the request, call one verb, name the status."""
+"""The DIMSE edge of Modality Performed Procedure Step, PS3.4 annex F: open the request, call one verb, name the
+status."""
 
 import logging
 from collections.abc import Callable

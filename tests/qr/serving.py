@@ -70,8 +70,8 @@ class Serving:
     def __init__(self, *, peers: Mapping[str, int] | None = None, **switches: Any) -> None:
         everything = frozenset(Service)
         caller = replace(
-            PeerRules(name="loopback", ae_title="*", networks=(ip_network("127.0.0.0/8"),), services=everything),
-            **switches,
+            PeerRules(name="loopback", ae_title="*", networks=(ip_network("127.0.0.0/8"),)),
+            **{"services": everything, **switches},
         )
         listener = ListenerRules(
             name="default", ae_title="PACS", host="127.0.0.1", port=0, any_called_ae_title=True, services=everything
