@@ -5,7 +5,13 @@ from datetime import timedelta
 
 from apps.jobs.outbox import Reaction
 from apps.storage.index import STUDY_CHANGED
+from apps.worklist.schedule import STEP_CHANGED
 
 EVENTS: Mapping[str, Sequence[Reaction]] = {
-    STUDY_CHANGED: [Reaction("warm_up", once=True, delay=timedelta(minutes=1), priority=-10)],
+    STUDY_CHANGED: [
+        Reaction("warm_up", once=True, delay=timedelta(minutes=1), priority=-10),
+        # Not before a study has begun to be whole; a shorter delay would have it told of with each image.
+        Reaction("link_studies", gathers="study_instance_uid", delay=timedelta(seconds=10)),
+    ],
+    STEP_CHANGED: [Reaction("link_orders", gathers="step")],
 }

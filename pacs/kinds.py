@@ -9,6 +9,7 @@ from apps.jobs.run import JobRun
 from apps.network import log
 from apps.qr import warm_up
 from apps.storage import archive
+from apps.worklist import linking
 
 
 def purge_deleted(run: JobRun) -> None:
@@ -27,6 +28,8 @@ KINDS: Mapping[str, Callable[[JobRun], None]] = {
     "prune_jobs": upkeep.prune_job,
     "prune_answers": prune_answers,
     "warm_up": warm_up.warm_up,
+    "link_studies": linking.link_studies,
+    "link_orders": linking.link_orders,
 }
 
 # Once a day each, local time; rows from then on, for an administrator to change.

@@ -6,7 +6,7 @@ from django.urls import path
 from rest_framework.views import APIView
 
 from apps.accounts.api import NoSuchResource
-from apps.worklist.api import steps
+from apps.worklist.api import links, steps
 
 COLLECTIONS: Mapping[str, Mapping[str, type[APIView]]] = {
     "worklist": {
@@ -16,6 +16,13 @@ COLLECTIONS: Mapping[str, Mapping[str, type[APIView]]] = {
         "<int:key>/cancel/": steps.Cancel,
         "<int:key>/status/": steps.Status,
         "<int:key>/history/": steps.History,
+    },
+    "study-links": {
+        "": links.StudyLinks,
+        "<int:key>/": links.StudyLinkView,
+        "<int:key>/link/": links.Link,
+        "<int:key>/unlink/": links.Unlink,
+        "<int:key>/dismiss/": links.Dismiss,
     },
 }
 

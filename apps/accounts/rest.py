@@ -122,6 +122,13 @@ class RestView(APIView):
             made[name.replace("_", "-")] = value
         return made
 
+    def listed(self, results: list[Any], following: str | None) -> HttpResponse:
+        """A page, and the address of the next one."""
+        made = self.answer({"next": following, "results": results})
+        if following:
+            made["Link"] = f'<{following}>; rel="next"'
+        return made
+
 
 def parsed(body: bytes) -> Any:
     """Nothing is an empty object. Raises NoJson."""
@@ -155,6 +162,14 @@ def text(document: Mapping[str, Any], name: str) -> str:
 
 def params_of(request: Request, *, without: Sequence[str] = ()) -> dict[str, list[str]]:
     return {name: request.GET.getlist(name) for name in request.GET if name not in without}
+
+
+def known(request: Request, *names: str) -> Mapping[str, list[str]]:
+    """The parameters, which have no others. Raises InvalidRequest, naming them."""
+    params = params_of(request)
+    if unknown := {name[:64]: "no such parameter" for name in params if name not in names}:
+        raise InvalidRequest(unknown)
+    return params
 
 
 def one(params: Params, name: str) -> str:

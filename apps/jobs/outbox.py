@@ -20,11 +20,13 @@ BATCH = 500
 @dataclass(frozen=True, slots=True)
 class Reaction:
     """A job to make of an event: its payload is the arguments. `key` names the values of the payload by which several
-    events make one waiting job, `once` that all of them do, without arguments; `delay` lets more of them gather."""
+    events make one waiting job, `once` that all of them do, without arguments; `delay` lets more of them gather.
+    `gathers` names the value that the job is given of all events dispatched together, each once, as a list."""
 
     kind: str
     key: tuple[str, ...] = ()
     once: bool = False
+    gathers: str = ""
     delay: timedelta = timedelta()
     priority: int = 0
 
@@ -61,12 +63,18 @@ def _dispatch_batch() -> int:
         # Of two dispatchers on PostgreSQL each takes other rows; SQLite lets one of them in at a time.
         rows = list(OutboxEvent.objects.select_for_update(skip_locked=True).order_by("id")[:BATCH])
         answered: set[tuple[str, str]] = set()
+        gathered: dict[Reaction, set[Any]] = {}
         for row in rows:
             for reaction in reactions().get(row.event, ()):
+                if reaction.gathers:
+                    gathered.setdefault(reaction, set()).add(row.payload[reaction.gathers])
+                    continue
                 key = _key(reaction, row.payload)
                 if not key or (reaction.kind, key) not in answered:
                     _react(reaction, row.payload, key)
                     answered.add((reaction.kind, key))
+        for reaction, values in gathered.items():
+            _react(reaction, {reaction.gathers: sorted(values)}, "")
         OutboxEvent.objects.filter(pk__in=[row.pk for row in rows]).delete()
     return len(rows)
 

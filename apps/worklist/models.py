@@ -238,6 +238,64 @@ class StepEvent(models.Model):
         return f"{self.action} {self.step_id}"
 
 
+class LinkState(models.TextChoices):
+    LINKED = "linked", "Linked"
+    MISMATCH = "mismatch", "To be decided"
+    DISMISSED = "dismissed", "Dismissed"
+    WITHDRAWN = "withdrawn", "Does not match any more"
+
+
+class LinkQuerySet(models.QuerySet["StudyLink"]):
+    def visible_to(self, principal: Principal) -> LinkQuerySet:
+        """A link tells whose a study is, so it asks for the right to see studies, too."""
+        sees = any(principal.may(service) for service in (Service.FIND, Service.MOVE, Service.GET))
+        return self if sees and principal.may(Service.WORKLIST) else self.none()
+
+
+class StudyLink(models.Model):
+    """A study of the archive and the requested procedure that it may fulfil. Nothing in the images changes by it."""
+
+    study_instance_uid = KeyField(max_length=UID)
+    requested_procedure = models.ForeignKey(RequestedProcedure, models.CASCADE, related_name="study_links")
+    state = KeyField(max_length=16, choices=LinkState)
+    matched_by = KeyField(max_length=32, help_text="Name of the attribute that brought them together.")
+    compared = models.JSONField(default=dict, help_text="Attribute: [of the study, of the order].")
+    differences = models.JSONField(default=list, help_text="Names of those that differ.")
+    question = models.CharField(max_length=TEXT, blank=True, help_text="Why a person has to look, though all agrees.")
+    decided_by = models.CharField(max_length=150, blank=True, help_text="The person whose decision the state is.")
+    reason = models.CharField(max_length=TEXT, blank=True)
+    revision = models.PositiveIntegerField(default=1)
+    changed_at = models.DateTimeField()
+
+    objects = LinkQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["study_instance_uid", "requested_procedure"], name="worklist_link_once"),
+            models.CheckConstraint(condition=models.Q(state__in=LinkState.values), name="worklist_link_known"),
+        ]
+        indexes = [models.Index(fields=["state", "id"], name="worklist_link_state")]
+
+    def __str__(self) -> str:
+        return f"{self.study_instance_uid} {self.state}"
+
+
+class StudyLinkEvent(models.Model):
+    link = models.ForeignKey(StudyLink, models.CASCADE, related_name="events")
+    at = models.DateTimeField()
+    action = models.CharField(max_length=32)
+    state = KeyField(max_length=16, choices=LinkState, help_text="After it.")
+    actor = models.CharField(max_length=150)
+    reason = models.CharField(max_length=TEXT, blank=True)
+    differences = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.link_id}"
+
+
 class ProcedureTemplate(models.Model):
     """What a form for a new step is filled with."""
 

@@ -5,8 +5,10 @@ from typing import Any, Final
 
 import orjson
 
+from apps.storage.models import Study
+from apps.worklist import linking
 from apps.worklist.attributes import BY_NAME, PATHS, Attribute, snake_case
-from apps.worklist.models import ScheduledProcedureStep, StepStatus
+from apps.worklist.models import RequestedProcedure, ScheduledProcedureStep, StepStatus
 from apps.worklist.order import InvalidOrder, Order
 from dicom.dicomjson import Json
 from dicom.dictionary import tag_of
@@ -14,6 +16,7 @@ from dicom.dictionary import tag_of
 # What a step's row says beside its attributes: never set by a change.
 STATE: Final = ("id", "status", "version", "created_at", "changed_at")
 _WHY: Final = {"status": "changes by a POST to status/ or cancel/"}
+DERIVED: Final = ("linked_studies",)
 DURATION: Final = "duration_minutes"
 
 # PS3.3 Table 8.8-1, as far as codes of orders go.
@@ -39,6 +42,35 @@ def row(step: ScheduledProcedureStep) -> dict[str, Any]:
         DURATION: step.duration_minutes,
         "created_at": step.created_at,
         "changed_at": step.changed_at,
+    }
+
+
+def linked_studies(step: ScheduledProcedureStep) -> list[dict[str, Any]]:
+    """Studies of the archive that fulfil its procedure."""
+    links = {link.study_instance_uid: link for link in linking.of_step(step)}
+    studies = {study.study_instance_uid: study for study in Study.objects.filter(study_instance_uid__in=links)}
+    return [
+        {
+            "study_instance_uid": uid,
+            "link": link.pk,
+            "number_of_study_related_series": studies[uid].number_of_study_related_series,
+            "number_of_study_related_instances": studies[uid].number_of_study_related_instances,
+        }
+        for uid, link in links.items()
+        if uid in studies
+    ]
+
+
+def order_summary(procedure: RequestedProcedure) -> dict[str, Any]:
+    request = procedure.imaging_service_request
+    return {
+        "patient_id": request.patient.patient_id,
+        "patient_name": request.patient.patient_name,
+        "accession_number": request.accession_number,
+        "requested_procedure_id": procedure.requested_procedure_id,
+        "requested_procedure_description": procedure.requested_procedure_description,
+        "study_instance_uid": procedure.study_instance_uid,
+        "steps": sorted(step.pk for step in procedure.steps.all()),
     }
 
 
@@ -176,7 +208,7 @@ def without_state(document: Any, step: ScheduledProcedureStep | None = None) -> 
     }
     if errors:
         raise InvalidOrder(errors)
-    return {name: value for name, value in document.items() if name not in STATE}
+    return {name: value for name, value in document.items() if name not in STATE and name not in DERIVED}
 
 
 def _plain_value(value: Any) -> Any:

@@ -51,6 +51,17 @@ def test_all_events_may_make_one_job(events: dict[str, list[Reaction]]) -> None:
     assert Job.objects.filter(kind="route").count() == 4
 
 
+def test_values_of_events_may_gather_in_one_job(events: dict[str, list[Reaction]]) -> None:
+    events["stored"] = [Reaction("link", gathers="uid"), Reaction("look", once=True)]
+    outbox.write_many("stored", [{"uid": uid} for uid in ("2", "1", "2")])
+    outbox.dispatch()
+    outbox.write("stored", {"uid": "3"})
+    outbox.dispatch()
+    jobs = Job.objects.filter(kind="link").order_by("id")
+    assert [job.arguments for job in jobs] == [{"uid": ["1", "2"]}, {"uid": ["3"]}]
+    assert Job.objects.filter(kind="look").count() == 1
+
+
 def test_what_is_rolled_back_has_not_happened(events: dict[str, list[Reaction]]) -> None:
     events["stored"] = [Reaction("metadata")]
     with pytest.raises(ZeroDivisionError), transaction.atomic():

@@ -14,6 +14,7 @@ from apps.accounts.rest import (
     RestView,
     fields,
     flag,
+    known,
     limit_of,
     next_page,
     one,
@@ -37,7 +38,8 @@ class WorklistView(RestView):
     service = Service.WORKLIST
 
     def row(self, step: ScheduledProcedureStep, *, status: int = 200, **headers: str) -> HttpResponse:
-        return self.answer(plain.row(step), status=status, ETag=f'"{step.version}"', **headers)
+        document = plain.row(step) | {"linked_studies": plain.linked_studies(step)}
+        return self.answer(document, status=status, ETag=f'"{step.version}"', **headers)
 
     def version(self, request: Request, key: int) -> str | None:
         """Of the step, which must be one that If-Match names."""
@@ -63,10 +65,7 @@ class Steps(WorklistView):
         asked = search.read({name: values for name, values in params.items() if name not in ("limit", "after")})
         page = search.page(asked, principal=self.principal, limit=limit_of(params), after=_after(params))
         following = next_page(request, page.following) if page.following else None
-        answer = self.answer({"next": following, "results": [plain.row(step) for step in page.steps]})
-        if following:
-            answer["Link"] = f'<{following}>; rel="next"'
-        return answer
+        return self.listed([plain.row(step) for step in page.steps], following)
 
     def post(self, request: Request) -> HttpResponse:
         params = known(request, *_CREATE)
@@ -167,15 +166,7 @@ class History(WorklistView):
         following = next_page(request, events[limit - 1].pk) if len(events) > limit else None
         columns = ("at", "action", "status", "actor", "reason", "detail")
         results = [{name: getattr(event, name) for name in columns} for event in events[:limit]]
-        return self.answer({"next": following, "results": results})
-
-
-def known(request: Request, *names: str) -> Mapping[str, list[str]]:
-    """The parameters, which have no others. Raises InvalidRequest, naming them."""
-    params = params_of(request)
-    if unknown := {name[:64]: "no such parameter" for name in params if name not in names}:
-        raise InvalidRequest(unknown)
-    return params
+        return self.listed(results, following)
 
 
 def _status(text: str) -> StepStatus:
