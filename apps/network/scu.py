@@ -1,13 +1,16 @@
-"""Verification, PS3.4 annex A: asking another application entity whether it is there."""
+"""What we ask other application entities: whether they are there (PS3.4 annex A), what they have (annexes C and K)."""
 
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 from dicom import status
-from dicom.dimse import Timeouts, associate
+from dicom.dimse import Association, Timeouts, associate
+from dicom.encoding import ElementIn, Identifier, encode_elements, read_identifier
 from dicom.errors import DicomError
+from dicom.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION
 
-VERIFICATION = "1.2.840.10008.1.1"
-IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
+PLAIN = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)  # PS3.5 10.1
 PATIENCE = Timeouts(connect=5, acse=5, dimse=5, release=2)
 
 
@@ -34,3 +37,17 @@ def verify(
         if answer.status != status.SUCCESS:
             raise NotVerified(f"C-ECHO answered with status {answer.status:04X}")
         return time.monotonic() - began
+
+
+def find(assoc: Association, sop_class_uid: str, keys: Sequence[ElementIn], *, limit: int = 0) -> Iterator[Identifier]:
+    """Answers as they come; after `limit` of them the rest is cancelled. Raises DimseError."""
+    context = assoc.accepted_context(sop_class_uid)
+    responses = assoc.c_find(context=context, identifier=encode_elements(keys, context.transfer_syntax))
+    with closing(responses):
+        for number, response in enumerate(responses, start=1):
+            if not status.is_pending(response.status):
+                response.check()
+                return
+            yield read_identifier(response.data_set or b"", context.transfer_syntax)
+            if number == limit:
+                return

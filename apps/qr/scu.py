@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from apps.network import scu
+from apps.network.scu import PLAIN
 from apps.qr.attributes import FIND, GET, MOVE, QUERY_RETRIEVE_LEVEL, SPECIFIC_CHARACTER_SET, InformationModel
 from apps.qr.suboperations import FAILED_SOP_INSTANCE_UID_LIST
 from apps.storage import intake
@@ -23,10 +25,8 @@ from dicom.dimse.negotiation import Role
 from dicom.encoding import ElementIn, Identifier, encode_elements, read_identifier
 from dicom.errors import InvalidValue
 from dicom.part10 import Provenance
-from dicom.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from dicom.values import encode, is_uid
 
-PLAIN = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)  # PS3.5 10.1
 MOST_KINDS = 127  # PS3.8 9.3.2: 128 contexts, one of them the retrieve's own
 _UNICODE = "ISO_IR 192"
 
@@ -84,16 +84,7 @@ def find(
     assoc: Association, model: InformationModel, keys: Sequence[ElementIn], *, limit: int = 0
 ) -> Iterator[Identifier]:
     """Answers as they come; after `limit` of them the rest is cancelled. Raises DimseError."""
-    context = assoc.accepted_context(FIND[model])
-    responses = assoc.c_find(context=context, identifier=encode_elements(keys, context.transfer_syntax))
-    with closing(responses):
-        for number, response in enumerate(responses, start=1):
-            if not status.is_pending(response.status):
-                response.check()
-                return
-            yield read_identifier(response.data_set or b"", context.transfer_syntax)
-            if number == limit:
-                return
+    return scu.find(assoc, FIND[model], keys, limit=limit)
 
 
 def move(

@@ -171,10 +171,10 @@ _OTHERS: Final[Mapping[str, Level]] = {
     "OrderPlacerIdentifierSequence": _R,
     "OrderFillerIdentifierSequence": _R,
 }
-_OTHER_TAGS: Final = {tag_of(keyword): level for keyword, level in _OTHERS.items()}
+OTHERS: Final = {tag: level for keyword, level in _OTHERS.items() if (tag := tag_of(keyword)) is not None}
 _GROUPS: Final = {0x0010: _P, 0x0038: _V}
 
 
 def level_of_other(tag: int) -> Level:
     """Where an element outside the Scheduled Procedure Step Sequence is kept that has no column."""
-    return _OTHER_TAGS.get(tag) or _GROUPS.get(tag >> 16, _RP)
+    return OTHERS.get(tag) or _GROUPS.get(tag >> 16, _RP)

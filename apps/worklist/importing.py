@@ -29,6 +29,7 @@ from dicom.part10 import read_meta
 from dicom.values import parse_date, parse_time
 
 _MOST_BYTES: Final = 1 << 24
+_CHARACTER_SET: Final = f"{SPECIFIC_CHARACTER_SET:08X}"
 _LOCAL_NAMESPACE_ENTITY_ID: Final = 0x00400031
 _UNIVERSAL_ENTITY_ID: Final = 0x00400032
 # Of the file or the query, not of the order: SOP class and instance, level, offset from UTC.
@@ -43,6 +44,7 @@ class Outcome(StrEnum):
     CHANGED = "changed"
     UNCHANGED = "unchanged"
     CONFLICT = "conflict"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,31 @@ def take(item: Identifier, *, principal: Principal) -> list[Taken]:
     return [_take(order, status, principal) for order, status in _orders(item)]
 
 
-def described(taken: Taken) -> dict[str, Any]:
-    """For reports."""
-    named = {name: getattr(taken.order, name) for name in SHOWN if getattr(taken.order, name)}
+def lines(item: Identifier, *, principal: Principal) -> list[dict[str, Any]]:
+    """What became of each step, for reports."""
+    try:
+        return [_described(taken) for taken in take(item, principal=principal)]
+    except InvalidDataSet as error:
+        return [unreadable(str(error))]
+
+
+def unreadable(why: str) -> dict[str, Any]:
+    return {"outcome": str(Outcome.UNREADABLE), "errors": {"item": why}}
+
+
+def as_text(line: Mapping[str, Any], *also: str) -> str:
+    """For people."""
+    named = [line[name] for name in SHOWN if name in line]
+    detail = [*line.get("changed", ()), *(f"{name}: {why}" for name, why in line.get("errors", {}).items())]
+    return "  ".join([f"{line['outcome']:<10}", *named, *also, *detail])
+
+
+def total(counted: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {outcome}" for outcome, number in sorted(counted.items())) or "nothing"
+
+
+def _described(taken: Taken) -> dict[str, Any]:
+    named = {name: value for name in SHOWN if (value := getattr(taken.order, name))}
     detail = {"changed": list(taken.changed), "errors": dict(taken.errors)}
     return {"outcome": str(taken.outcome), **named, **{name: value for name, value in detail.items() if value}}
 
@@ -87,7 +111,8 @@ def _take(order: Order, status: StepStatus, principal: Principal) -> Taken:
             made = _made(order, status, principal)
             return Taken(Outcome.NEW, order, made.pk, _changed(made, "schedule"))
         before = known.version
-        step = schedule.reschedule(principal=principal, step_id=known.pk, changes=order, lenient=True)
+        changes = _without_character_set(order)
+        step = schedule.reschedule(principal=principal, step_id=known.pk, changes=changes, lenient=True)
     except (InvalidOrder, Disagreement) as error:
         return Taken(Outcome.CONFLICT, order, errors=error.errors)
     if step.version == before:
@@ -99,6 +124,12 @@ def _changed(step: ScheduledProcedureStep, action: str) -> tuple[str, ...]:
     """Of rows that were there before: a new step may change its patient's."""
     event = step.events.filter(action=action).order_by("-pk").first()
     return tuple(sorted(event.detail)) if event else ()
+
+
+def _without_character_set(order: Order) -> Order:
+    """In which one an item comes again says nothing new of the order."""
+    of_step = {tag: entry for tag, entry in order.other_attributes.get(Level.STEP, {}).items() if tag != _CHARACTER_SET}
+    return replace(order, other_attributes={**order.other_attributes, Level.STEP: of_step})
 
 
 def _made(order: Order, status: StepStatus, principal: Principal) -> ScheduledProcedureStep:

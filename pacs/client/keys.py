@@ -37,8 +37,8 @@ def _tag(name: str) -> int:
 
 
 def elements(level: str, keys: Iterable[tuple[Path, str]]) -> list[ElementIn]:
-    """The identifier of a C-FIND, C-MOVE or C-GET. Raises InvalidKey."""
-    wanted = [((QUERY_RETRIEVE_LEVEL,), level), *keys]
+    """The identifier of a C-FIND, C-MOVE or C-GET; a worklist knows no `level`. Raises InvalidKey."""
+    wanted = [*([((QUERY_RETRIEVE_LEVEL,), level)] if level else []), *keys]
     if not all(value.isascii() for _, value in wanted):
         wanted.append(((SPECIFIC_CHARACTER_SET,), UTF_8))
     return _elements(wanted)

@@ -1,12 +1,13 @@
 """Query as SCU, for a person at the command line."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from apps.qr import scu
 from apps.qr.attributes import FIND, InformationModel
 from dicom.dictionary import keyword
 from dicom.dimse import Failed
 from dicom.encoding import ElementIn, Identifier
+from pacs.client.keys import Path
 from pacs.client.report import Report
 from pacs.client.target import Caller
 
@@ -17,37 +18,43 @@ def find(
     *,
     model: InformationModel,
     keys: Sequence[ElementIn],
-    shown: Iterable[int],
+    shown: Iterable[Path],
     limit: int = 0,
 ) -> bool:
-    """Answers as a table of the `shown` tags, or one JSON object each with the keywords as names."""
+    """Answers as a table of what is `shown`, or one JSON object each with the keywords as names."""
+    with caller.associate(scu.contexts(FIND[model])) as assoc:
+        return tell(report, scu.find(assoc, model, keys, limit=limit), shown)[1]
+
+
+def tell(report: Report, found: Iterator[Identifier], shown: Iterable[Path]) -> tuple[list[Identifier], bool]:
+    """The answers, and whether those are all."""
     answers: list[Identifier] = []
     failed: Failed | None = None
-    with caller.associate(scu.contexts(FIND[model])) as assoc:
-        try:
-            for answer in scu.find(assoc, model, keys, limit=limit):
-                answers.append(answer)
-                if report.as_json:
-                    report.record(**as_fields(answer))
-        except Failed as error:
-            failed = error
+    try:
+        for answer in found:
+            answers.append(answer)
+            if report.as_json:
+                report.record(**as_fields(answer))
+    except Failed as error:
+        failed = error
     if answers and not report.as_json:
-        _show(report, list(dict.fromkeys(shown)), answers)
+        columns = list(dict.fromkeys(shown))
+        rows = [[_cell(answer, path) for path in columns] for answer in answers]
+        report.table([name(path[-1]) for path in columns], rows)
     number = "1 answer" if len(answers) == 1 else f"{len(answers)} answers"
     report.say(f"{number}; {failed}" if failed else number)
     if failed:
         report.record("", status=f"{failed.status:04X}", error=str(failed))
-    return failed is None
+    return answers, failed is None
 
 
-def _show(report: Report, columns: Sequence[int], answers: Sequence[Identifier]) -> None:
-    report.table([name(tag) for tag in columns], [[_cell(answer, tag) for tag in columns] for answer in answers])
-
-
-def _cell(answer: Identifier, tag: int) -> str:
+def _cell(answer: Identifier, path: Path) -> str:
+    tag, *below = path
     items = answer.items(tag)
     if not items:
         return answer.text(tag)
+    if below:
+        return "; ".join(_cell(item, tuple(below)) for item in items)
     return "; ".join(", ".join(f"{name(part)}={item.text(part)}" for part in item.elements) for item in items)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from apps.network.scu import PLAIN
 from apps.qr import scu
 from apps.qr.attributes import GET, MOVE, InformationModel
 from dicom import status
@@ -21,7 +22,7 @@ _RARE = tuple(
 def storage_kinds(wanted: Sequence[str]) -> dict[str, Sequence[str]]:
     """Storage classes to take, those named first: SOP class -> transfer syntaxes."""
     ordered = sorted(STORAGE_SOP_CLASSES, key=lambda uid: uid.startswith(_RARE))
-    return dict.fromkeys([*wanted, *ordered][: scu.MOST_KINDS], scu.PLAIN)
+    return dict.fromkeys([*wanted, *ordered][: scu.MOST_KINDS], PLAIN)
 
 
 def get(

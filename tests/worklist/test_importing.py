@@ -1,7 +1,6 @@
 """Worklist items of others, taken in: what is new, changed, known, in conflict."""
 
 import json
-import subprocess
 from io import StringIO
 from pathlib import Path
 
@@ -13,10 +12,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
 
 from apps.worklist.models import ScheduledProcedureStep, StepStatus, WorklistPatient
-from tests.peers import absent, peer
 from tests.qr.serving import identifier
 
-SAMPLES = Path("/usr/share/doc/dcmtk/examples/wlistdb/OFFIS")
 pytestmark = pytest.mark.django_db
 
 
@@ -143,14 +140,3 @@ def test_what_is_no_worklist_item_is_told_apart(tmp_path: Path) -> None:
     lines, status = run(tmp_path)
     assert [line["outcome"] for line in lines] == ["unreadable", "new", "unreadable"]
     assert status == 1
-
-
-def test_the_samples_of_dcmtk_are_taken_with_one_patient_each(tmp_path: Path) -> None:
-    if not SAMPLES.is_dir():
-        absent("DCMTK's sample worklist is not installed")
-    for number in range(1, 11):
-        dump = SAMPLES / f"wklist{number}.dump"
-        subprocess.run([peer("dump2dcm"), "-q", str(dump), str(tmp_path / f"{number}.wl")], check=True, timeout=60)
-    lines, status = run(tmp_path)
-    assert ([line["outcome"] for line in lines], status) == (["new"] * 10, 0)
-    assert WorklistPatient.objects.count() == 4

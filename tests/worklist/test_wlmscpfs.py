@@ -4,66 +4,27 @@ paragraph of the standard that explains it."""
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
 from apps.worklist import importing
-from tests.node import free_port, wait_for
-from tests.peers import absent, peer
+from tests.peers import peer
 from tests.worklist.asking import RIS
 from tests.worklist.conftest import Serve
+from tests.worklist.wlmscpfs import Plain, Wlmscpfs, dumps, running, to_dicom
 
-EXAMPLES = Path("/usr/share/doc/dcmtk/examples")
 STEP = "ScheduledProcedureStepSequence"
 
 pytestmark = [pytest.mark.live, pytest.mark.django_db(transaction=True)]
-Plain = dict[str, Any]
-
-
-@dataclass(slots=True)
-class Wlmscpfs:
-    """Its folder of items, its port; what the items say of patients, by patient ID, the last one counting."""
-
-    items: Path
-    port: int
-    patients: dict[str, Plain] = field(default_factory=dict)
 
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wlmscpfs]:
-    database = tmp_path_factory.mktemp("wlistdb")
-    items = database / "OFFIS"
-    items.mkdir()
-    (items / "lockfile").touch()
-    for dump in _dumps("wlistdb/OFFIS/wklist"):
-        _to_dicom(dump, items / f"{dump.name.partition('.')[0]}.wl")
-    port = free_port()
-    process = subprocess.Popen([peer("wlmscpfs"), "-s", "-dfp", str(database), str(port)])
-    try:
-        yield Wlmscpfs(items, port)
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
-def _dumps(prefix: str) -> list[Path]:
-    """Some distributions compress them."""
-    found = sorted(EXAMPLES.glob(f"{prefix}*.dump*"))
-    return found or [absent(f"DCMTK's {prefix} is not installed")]
-
-
-def _to_dicom(dump: Path, target: Path) -> Path:
-    text = target.with_suffix(".dump")
-    unpacked = subprocess.run(["zcat", "-f", str(dump)], check=True, capture_output=True, timeout=60)
-    text.write_bytes(unpacked.stdout)
-    subprocess.run([peer("dump2dcm"), "-q", str(text), str(target)], check=True, timeout=60)
-    text.unlink()
-    return target
+    with running(tmp_path_factory.mktemp("wlistdb")) as server:
+        yield server
 
 
 def _find(port: int, called: str, folder: Path, *asked: str) -> list[Plain]:
@@ -162,22 +123,19 @@ def ours(theirs: Wlmscpfs, serve: Serve) -> int:
 
 
 def test_each_sample_query_is_answered_as_wlmscpfs_answers_it(theirs: Wlmscpfs, ours: int, tmp_path: Path) -> None:
-    dumps = {dump.name.partition(".")[0]: dump for dump in _dumps("wlistqry/wlistqry")}
-    assert set(dumps) == set(QUERIES)
-    wait_for(lambda: _answers(theirs.port), what="wlmscpfs answers")
+    queries = {dump.name.partition(".")[0]: dump for dump in dumps("wlistqry/wlistqry")}
+    assert set(queries) == set(QUERIES)
     for name in QUERIES:
-        asked = str(_to_dicom(dumps[name], tmp_path / f"{name}.dcm"))
+        asked = str(to_dicom(queries[name], tmp_path / f"{name}.dcm"))
         _compare(name, theirs, ours, tmp_path, asked)
 
 
 def test_keys_that_match_are_answered_as_wlmscpfs_answers_them(theirs: Wlmscpfs, ours: int, tmp_path: Path) -> None:
-    wait_for(lambda: _answers(theirs.port), what="wlmscpfs answers")
     for name, keys in KEYS.items():
         assert _compare(name, theirs, ours, tmp_path, *_typed(keys)), name
 
 
 def test_keys_in_other_case_match_names_only(theirs: Wlmscpfs, ours: int, tmp_path: Path) -> None:
-    wait_for(lambda: _answers(theirs.port), what="wlmscpfs answers")
     for name, (keys, by_us, by_them) in OTHER_CASE.items():
         assert len(_find(ours, "PACS", tmp_path / f"{name} ours", *_typed(keys))) == by_us
         assert len(_find(theirs.port, "OFFIS", tmp_path / f"{name} theirs", *_typed(keys))) == by_them
@@ -185,11 +143,6 @@ def test_keys_in_other_case_match_names_only(theirs: Wlmscpfs, ours: int, tmp_pa
 
 def _typed(keys: list[str]) -> list[str]:
     return [part for key in keys for part in ("-k", key)]
-
-
-def _answers(port: int) -> bool:
-    command = [peer("echoscu"), "-aec", "OFFIS", "127.0.0.1", str(port)]
-    return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
 
 
 def _compare(name: str, theirs: Wlmscpfs, port: int, folder: Path, *asked: str) -> int:

@@ -1,4 +1,4 @@
-"""The integrated client: Verification, Storage, Query/Retrieve as SCU."""
+"""The integrated client: Verification, Storage, Query/Retrieve, Modality Worklist as SCU."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from apps.qr.attributes import InformationModel
 from dicom.dimse import Timeouts
 from dicom.errors import DicomError
 from pacs import checks
-from pacs.client import keys, query, retrieve, target, verbs
+from pacs.client import keys, query, retrieve, target, verbs, worklist
 from pacs.client.report import Report
 
 LEVELS = ("patient", "study", "series", "image")
@@ -23,6 +23,19 @@ SHOWN = {
     "series": ("SeriesInstanceUID", "Modality", "SeriesNumber", "SeriesDescription"),
     "image": ("SOPInstanceUID", "SOPClassUID", "InstanceNumber"),
 }
+_STEP = "ScheduledProcedureStepSequence"
+SHOWN_OF_A_STEP = (
+    f"{_STEP}.ScheduledProcedureStepStartDate",
+    f"{_STEP}.ScheduledProcedureStepStartTime",
+    f"{_STEP}.Modality",
+    f"{_STEP}.ScheduledStationAETitle",
+    "PatientName",
+    "PatientID",
+    "AccessionNumber",
+    "RequestedProcedureDescription",
+    f"{_STEP}.ScheduledProcedureStepID",
+    f"{_STEP}.ScheduledProcedureStepStatus",
+)
 Key = tuple[keys.Path, str]
 DIFFERS, NO_ASSOCIATION = 1, 2  # exit statuses
 EXIT = """exit status: 0 when the peer did all of it, 1 when it refused or failed some, 2 when there was no association
@@ -40,8 +53,8 @@ class Command(BaseCommand):
         common.add_argument("--calling", default=settings.AE_TITLE, metavar="AET", help="Our AE title (%(default)s).")
         common.add_argument("--json", action="store_true", help="One JSON object a line.")
         common.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="For an answer (%(default)s).")
-        asking = CommandParser(add_help=False)
-        asking.add_argument(
+        matching = CommandParser(add_help=False)
+        matching.add_argument(
             *("-k", "--key"),
             dest="keys",
             action="append",
@@ -49,6 +62,7 @@ class Command(BaseCommand):
             metavar="KEY[=VALUE]",
             help="Such as PatientID=1*, 0008,0020 or SEQUENCE.KEY; may be repeated.",
         )
+        asking = CommandParser(add_help=False, parents=[matching])
         asking.add_argument("--level", choices=LEVELS, help="Default: that of the lowest unique key, else study.")
         asking.add_argument("--patient-root", action="store_true", help="Patient Root instead of Study Root.")
         of = parser.add_subparsers(dest="verb", required=True)
@@ -70,6 +84,14 @@ class Command(BaseCommand):
         )
         move = of.add_parser("move", parents=[common, asking], help="Have it send to somebody.")
         move.add_argument("--destination", default=settings.AE_TITLE, metavar="AET", help="Default: us.")
+        steps = of.add_parser("worklist", parents=[common, matching], help="Ask which steps it has scheduled.")
+        steps.add_argument("--limit", type=int, default=0, metavar="N", help="Cancel after N answers.")
+        steps.add_argument(
+            "--import",
+            dest="take",
+            action="store_true",
+            help="Take them as orders of ours; says what is new or differs.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         report = Report(self.stdout, as_json=options["json"])
@@ -118,8 +140,24 @@ def _find(caller: target.Caller, report: Report, options: dict[str, Any]) -> boo
         report,
         model=model,
         keys=keys.elements(level.upper(), asked),
-        shown=[path[0] for path, _ in asked],
+        shown=[path[:1] for path, _ in asked],
         limit=options["limit"],
+    )
+
+
+def _worklist(caller: target.Caller, report: Report, options: dict[str, Any]) -> bool:
+    """A key of a step may be named without its sequence."""
+    asked = [(worklist.path(path), value) for path, value in map(keys.parse, options["keys"])]
+    shown = dict.fromkeys([keys.parse(text)[0] for text in SHOWN_OF_A_STEP] + [path for path, _ in asked])
+    named = {path for path, _ in asked}
+    wanted = [*shown, *(worklist.EVERYTHING if options["take"] else ())]
+    return worklist.find(
+        caller,
+        report,
+        keys=keys.elements("", [*asked, *((path, "") for path in dict.fromkeys(wanted) if path not in named)]),
+        shown=shown,
+        limit=options["limit"],
+        take=options["take"],
     )
 
 
@@ -152,4 +190,5 @@ VERBS: dict[str, Callable[[target.Caller, Report, dict[str, Any]], bool]] = {
     "find": _find,
     "get": _get,
     "move": _move,
+    "worklist": _worklist,
 }

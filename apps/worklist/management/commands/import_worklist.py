@@ -30,26 +30,19 @@ class Command(BaseCommand):
         for path in files_below(paths):
             for line in self._lines(path):
                 counted[line["outcome"]] += 1
-                self.stdout.write(json.dumps(line) if options["json"] else _as_text(line))
+                self.stdout.write(
+                    json.dumps({"file": str(path), **line}) if options["json"] else importing.as_text(line, str(path))
+                )
         if not options["json"]:
-            self.stdout.write(
-                ", ".join(f"{number} {outcome}" for outcome, number in sorted(counted.items())) or "nothing"
-            )
-        if not counted or counted["unreadable"] or counted[Outcome.CONFLICT]:
+            self.stdout.write(importing.total(counted))
+        if not counted or counted[Outcome.UNREADABLE] or counted[Outcome.CONFLICT]:
             raise SystemExit(1)
 
     def _lines(self, path: Path) -> list[dict[str, Any]]:
         if path.name == "lockfile":  # wlmscpfs wants one in each folder
             return []
         try:
-            taken = importing.take(importing.read_file(path), principal=system("import_worklist"))
+            item = importing.read_file(path)
         except (DicomError, OSError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            return [{"file": str(path), "outcome": "unreadable", "errors": {"file": why}}]
-        return [{"file": str(path), **importing.described(each)} for each in taken]
-
-
-def _as_text(line: dict[str, Any]) -> str:
-    detail = [*line.get("changed", ()), *(f"{name}: {why}" for name, why in line.get("errors", {}).items())]
-    named = [line[name] for name in importing.SHOWN if line.get(name)]
-    return "  ".join([f"{line['outcome']:<10}", *named, line["file"], *detail])
+            return [importing.unreadable(getattr(error, "strerror", None) or str(error))]
+        return importing.lines(item, principal=system("import_worklist"))
