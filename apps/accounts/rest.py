@@ -122,9 +122,9 @@ class RestView(APIView):
             made[name.replace("_", "-")] = value
         return made
 
-    def listed(self, results: list[Any], following: str | None) -> HttpResponse:
-        """A page, and the address of the next one."""
-        made = self.answer({"next": following, "results": results})
+    def listed(self, results: list[Any], following: str | None, *, bare: bool = False) -> HttpResponse:
+        """A page, and the address of the next one; `bare`: only in the header."""
+        made = self.answer(results if bare else {"next": following, "results": results})
         if following:
             made["Link"] = f'<{following}>; rel="next"'
         return made

@@ -71,7 +71,7 @@ def read_file(path: Path) -> Identifier:
 def take(item: Identifier, *, principal: Principal) -> list[Taken]:
     """Each step of a worklist item: made, or changed to what the item says. Where item and what we have exclude each
     other nothing is changed. Raises InvalidDataSet for what is no worklist item, schedule.NotAllowed."""
-    return [_take(order, status, principal) for order, status in _orders(item)]
+    return [_take(order, status, principal) for order, status in orders(item)]
 
 
 def lines(item: Identifier, *, principal: Principal) -> list[dict[str, Any]]:
@@ -173,7 +173,7 @@ def _known(order: Order) -> ScheduledProcedureStep | None:
     return found[0] if len(found) == 1 else None
 
 
-def _orders(item: Identifier) -> Iterator[tuple[Order, StepStatus]]:
+def orders(item: Identifier) -> Iterator[tuple[Order, StepStatus]]:
     """One for each step."""
     steps = item.items(SCHEDULED_PROCEDURE_STEP_SEQUENCE)
     if not steps:

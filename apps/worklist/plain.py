@@ -1,13 +1,16 @@
 """Steps as flat JSON: attributes by the names of their columns, all levels at once; and orders from such."""
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import orjson
 
 from apps.storage.models import Study
-from apps.worklist import linking
-from apps.worklist.attributes import BY_NAME, PATHS, Attribute, snake_case
+from apps.worklist import data_sets, linking, schedule
+from apps.worklist.attributes import BY_NAME, Attribute, snake_case
 from apps.worklist.models import RequestedProcedure, ScheduledProcedureStep, StepStatus
 from apps.worklist.order import InvalidOrder, Order
 from dicom.dicomjson import Json
@@ -16,6 +19,7 @@ from dicom.dictionary import tag_of
 # What a step's row says beside its attributes: never set by a change.
 STATE: Final = ("id", "status", "version", "created_at", "changed_at")
 _WHY: Final = {"status": "changes by a POST to status/ or cancel/"}
+OTHERS: Final = "other_attributes"
 DERIVED: Final = ("linked_studies",)
 DURATION: Final = "duration_minutes"
 
@@ -30,6 +34,7 @@ _CODE: Final[Mapping[str, tuple[str, str]]] = {
     )
 }
 _LONGEST: Final = {"SH": 16, "LO": 64}
+_TAG: Final = re.compile(r"[0-9A-Fa-f]{8}", re.ASCII)
 _CODE_NAMES: Final = {tag: name for name, (tag, _) in _CODE.items()}
 
 
@@ -37,9 +42,10 @@ def row(step: ScheduledProcedureStep) -> dict[str, Any]:
     """A step with all its attributes; what it has not is empty."""
     found: dict[str, Any] = {"id": step.pk, "status": step.status, "version": step.version}
     for name, attribute in BY_NAME.items():
-        found[name] = _shown(attribute, _value(step, attribute))
+        found[name] = _shown(attribute, data_sets.value_of(step, attribute))
     return found | {
         DURATION: step.duration_minutes,
+        OTHERS: data_sets.others_of(step),
         "created_at": step.created_at,
         "changed_at": step.changed_at,
     }
@@ -74,15 +80,43 @@ def order_summary(procedure: RequestedProcedure) -> dict[str, Any]:
     }
 
 
-def order(document: Any) -> Order:
+def new(document: Any) -> tuple[Order, StepStatus]:
+    """An order that is to be scheduled, and the status that it begins with. Raises InvalidOrder."""
+    fields = dict(_object(document))
+    status = fields.pop("status", StepStatus.SCHEDULED)
+    if status not in schedule.FIRST:
+        raise InvalidOrder({"status": f"a new step is {', '.join(sorted(schedule.FIRST))}"})
+    given: dict[str, str] = {name: "is given by the archive" for name in STATE if name in fields}
+    if given:
+        raise InvalidOrder(given)
+    return order(fields), StepStatus(status)
+
+
+def changes(document: Any, step: ScheduledProcedureStep) -> Order:
+    """What its row says beside its attributes may come back as it was, and not otherwise. Raises InvalidOrder."""
+    fields = _object(document)
+    now = _as_json(row(step))
+    errors = {
+        name: _WHY.get(name, "is given by the archive")
+        for name in STATE
+        if name in fields and fields[name] != now[name]
+    }
+    if errors:
+        raise InvalidOrder(errors)
+    return order({name: value for name, value in fields.items() if name not in STATE})
+
+
+def order(fields: Mapping[str, Any]) -> Order:
     """Raises InvalidOrder, naming every field that is not known or of a wrong type; null says that there is none."""
-    if not isinstance(document, dict):
-        raise InvalidOrder({"body": "an object is needed"})
     errors: dict[str, str] = {}
     said: dict[str, Any] = {}
-    for name, value in document.items():
+    for name, value in fields.items():
+        if name in DERIVED:
+            continue
         try:
             said[name] = _reader(name)(value)
+        except InvalidOrder as error:
+            errors |= error.errors
         except ValueError as error:
             errors[name[:64]] = str(error)
     if errors:
@@ -90,20 +124,28 @@ def order(document: Any) -> Order:
     return Order(**said)
 
 
-def whole(document: Mapping[str, Any]) -> dict[str, Any]:
+def whole(order: Order) -> Order:
     """For a replacement: what it does not name is emptied, but for what a step always has."""
-    return {name: None for name, attribute in BY_NAME.items() if not _stays(attribute)} | dict(document)
+    empty: dict[str, Any] = {
+        name: () if name.endswith("_sequence") else ""
+        for name, attribute in BY_NAME.items()
+        if getattr(order, name) is None and not _stays(attribute)
+    }
+    return replace(order, **empty)
+
+
+def _object(document: Any) -> Mapping[str, Any]:
+    if not isinstance(document, dict):
+        raise InvalidOrder({"body": "an object is needed"})
+    return document
+
+
+def _as_json(value: Any) -> Any:
+    return orjson.loads(orjson.dumps(value))
 
 
 def _stays(attribute: Attribute) -> bool:
     return attribute.required or attribute.identifies
-
-
-def _value(step: ScheduledProcedureStep, attribute: Attribute) -> Any:
-    found: Any = step
-    for part in PATHS[attribute.level].split("__"):
-        found = getattr(found, part) if part and found is not None else found
-    return "" if found is None else getattr(found, attribute.name)
 
 
 def _shown(attribute: Attribute, value: Any) -> Any:
@@ -127,11 +169,13 @@ def _reader(name: str) -> Callable[[Any], Any]:
     """Raises ValueError."""
     if name == DURATION:
         return _minutes
+    if name == OTHERS:
+        return data_sets.others
     attribute = BY_NAME.get(name)
     if attribute is None:
         raise ValueError("no such field")
     if attribute.vr == "SQ" and name.endswith("_sequence"):
-        return _codes
+        return partial(_codes, name)
     if attribute.vr in ("DS", "US"):
         return _number
     return _texts if attribute.several else _text
@@ -166,24 +210,30 @@ def _minutes(value: Any) -> int | None:
     raise ValueError("no number of minutes")
 
 
-def _codes(value: Any) -> tuple[Json, ...]:
+def _codes(name: str, value: Any) -> tuple[Json, ...]:
     if value is None:
         return ()
     if not isinstance(value, list):
         raise ValueError("a list of codes is needed")
-    return tuple(map(_code, value))
+    items = [_code(item) for item in value]
+    return data_sets.checked_codes(name, items) if items else ()
 
 
 def _code(item: Any) -> Json:
-    if not isinstance(item, dict) or not all(isinstance(part, str) for part in item.values()):
-        raise ValueError(f"a code has the texts {', '.join(_CODE)}")
-    if unknown := sorted(item.keys() - _CODE.keys()):
+    """Its usual parts by name, others by tag as DICOM JSON has them."""
+    if not isinstance(item, dict):
+        raise ValueError(f"a code has {', '.join(_CODE)}")
+    named = {name: value for name, value in item.items() if not _TAG.fullmatch(name)}
+    if unknown := sorted(named.keys() - _CODE.keys()):
         raise ValueError(f"no part of a code: {unknown[0][:64]}")
-    return {
-        tag: {"vr": vr, "Value": [_part(item[name], vr)]}
+    if not all(isinstance(part, str) for part in named.values()):
+        raise ValueError("each part of a code is a text")
+    parts = {
+        tag: {"vr": vr, "Value": [_part(named[name], vr)]}
         for name, (tag, vr) in _CODE.items()
-        if item.get(name, "").strip()
+        if named.get(name, "").strip()
     }
+    return {tag.upper(): element for tag, element in item.items() if tag not in named} | parts
 
 
 def _part(text: str, vr: str) -> str:
@@ -193,23 +243,3 @@ def _part(text: str, vr: str) -> str:
     if any(character < " " or character in "\\\x7f" for character in text):
         raise ValueError("a code holds no control character and no backslash")
     return text.strip()
-
-
-def without_state(document: Any, step: ScheduledProcedureStep | None = None) -> Any:
-    """What a step's row says beside its attributes may come back as it was, and not otherwise: a new one has none but
-    its first status. Raises InvalidOrder."""
-    if not isinstance(document, dict):
-        return document
-    now = {"status": StepStatus.SCHEDULED} if step is None else {name: _plain_value(row(step)[name]) for name in STATE}
-    errors = {
-        name: _WHY.get(name, "is given by the archive")
-        for name in STATE
-        if name in document and document[name] != now.get(name)
-    }
-    if errors:
-        raise InvalidOrder(errors)
-    return {name: value for name, value in document.items() if name not in STATE and name not in DERIVED}
-
-
-def _plain_value(value: Any) -> Any:
-    return orjson.loads(orjson.dumps(value))

@@ -23,6 +23,7 @@ STEP_CHANGED: Final = "step_changed"
 
 _ATTEMPTS: Final = 5
 _BEFORE: Final = frozenset({StepStatus.SCHEDULED, StepStatus.ARRIVED, StepStatus.READY})
+FIRST: Final = _BEFORE  # of a new step
 # What people may do with a step; a modality that reports by MPPS goes by `performed`.
 TRANSITIONS: Final[Mapping[StepStatus, frozenset[StepStatus]]] = {
     **{

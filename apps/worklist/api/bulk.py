@@ -10,13 +10,17 @@ from apps.accounts.http import described
 from apps.accounts.principal import Principal
 from apps.accounts.rest import InvalidRequest
 from apps.worklist import plain, schedule
-from apps.worklist.models import ScheduledProcedureStep
+from apps.worklist.models import ScheduledProcedureStep, StepStatus
+from apps.worklist.order import Order
 from dicom.errors import DicomError
 
 MOST: Final = 1000
 CREATED: Final = 201
 MULTI_STATUS: Final = 207
 FAILED_DEPENDENCY: Final = 424  # RFC 4918 11.4: good in itself
+
+
+Read = Callable[[Any], tuple[Order, StepStatus]]  # of a document
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +33,23 @@ class _Undone(Exception):
     """One has failed, so none is made."""
 
 
-def create(document: Any, *, principal: Principal, update_patient: bool) -> ScheduledProcedureStep:
-    return schedule.schedule(
-        principal=principal, order=plain.order(plain.without_state(document)), update_patient=update_patient
-    )
+def create(document: Any, *, read: Read, principal: Principal, update_patient: bool) -> ScheduledProcedureStep:
+    order, status = read(document)
+    with transaction.atomic():
+        step = schedule.schedule(principal=principal, order=order, update_patient=update_patient)
+        return schedule.advance(principal=principal, step_id=step.pk, to=status) if status != step.status else step
 
 
-def create_all(documents: Sequence[Any], *, principal: Principal, update_patient: bool, atomic: bool) -> list[Outcome]:
+def create_all(
+    documents: Sequence[Any], *, read: Read, principal: Principal, update_patient: bool, atomic: bool
+) -> list[Outcome]:
     """In the order given; `atomic`: all or none."""
     if not 0 < len(documents) <= MOST:
         raise InvalidRequest({"body": f"1 to {MOST} orders at once"})
 
     def one(document: Any) -> Outcome:
         try:
-            step = create(document, principal=principal, update_patient=update_patient)
+            step = create(document, read=read, principal=principal, update_patient=update_patient)
         except DicomError as error:
             problem = described(error)
             return Outcome(problem["status"], problem)

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 
 from apps.accounts.principal import Principal
 from apps.accounts.rest import (
+    JSON,
     InvalidRequest,
     NotAsItWas,
     NotFound,
@@ -23,11 +24,12 @@ from apps.accounts.rest import (
     text,
     wanted_versions,
 )
-from apps.worklist import plain, schedule, search
+from apps.worklist import data_sets, plain, schedule, search
 from apps.worklist.api import bulk
 from apps.worklist.models import ScheduledProcedureStep, StepStatus
-from apps.worklist.order import InvalidOrder
+from apps.worklist.order import InvalidOrder, Order
 from apps.worklist.search import Position
+from dicom.media import JSON as DICOM_JSON
 from dicom.sop_classes import Service
 
 _CREATE: Final = ("update_patient", "atomic")
@@ -37,8 +39,17 @@ _CHANGE: Final = ("update_patient", "reason")
 class WorklistView(RestView):
     service = Service.WORKLIST
 
+    def new(self, document: Any) -> tuple[Order, StepStatus]:
+        return data_sets.order(document) if self.media_type == DICOM_JSON else plain.new(document)
+
+    def changes(self, document: Any, step: ScheduledProcedureStep) -> Order:
+        return data_sets.order(document)[0] if self.media_type == DICOM_JSON else plain.changes(document, step)
+
     def row(self, step: ScheduledProcedureStep, *, status: int = 200, **headers: str) -> HttpResponse:
-        document = plain.row(step) | {"linked_studies": plain.linked_studies(step)}
+        if self.answer_type == DICOM_JSON:
+            document = data_sets.data_set(step)
+        else:
+            document = plain.row(step) | {"linked_studies": plain.linked_studies(step)}
         return self.answer(document, status=status, ETag=f'"{step.version}"', **headers)
 
     def version(self, request: Request, key: int) -> str | None:
@@ -60,11 +71,15 @@ def found(principal: Principal, key: int) -> ScheduledProcedureStep:
 
 
 class Steps(WorklistView):
+    takes = gives = (JSON, DICOM_JSON)
+
     def get(self, request: Request) -> HttpResponse:
         params = params_of(request)
         asked = search.read({name: values for name, values in params.items() if name not in ("limit", "after")})
         page = search.page(asked, principal=self.principal, limit=limit_of(params), after=_after(params))
         following = next_page(request, page.following) if page.following else None
+        if self.answer_type == DICOM_JSON:
+            return self.listed([data_sets.data_set(step) for step in page.steps], following, bare=True)
         return self.listed([plain.row(step) for step in page.steps], following)
 
     def post(self, request: Request) -> HttpResponse:
@@ -74,13 +89,16 @@ class Steps(WorklistView):
         def create(document: Any) -> HttpResponse:
             if isinstance(document, list):
                 return self.several(document, update_patient=update_patient, atomic=atomic)
-            step = bulk.create(document, principal=self.principal, update_patient=update_patient)
+            step = bulk.create(document, read=self.new, principal=self.principal, update_patient=update_patient)
             return self.row(step, status=201, Location=f"/api/worklist/{step.pk}/")
 
         return self.once(request, create)
 
     def several(self, documents: list[Any], *, update_patient: bool, atomic: bool) -> HttpResponse:
-        outcomes = bulk.create_all(documents, principal=self.principal, update_patient=update_patient, atomic=atomic)
+        self.answer_type = JSON  # of what became of each
+        outcomes = bulk.create_all(
+            documents, read=self.new, principal=self.principal, update_patient=update_patient, atomic=atomic
+        )
         results = [outcome.document for outcome in outcomes]
         created = sum(outcome.status == 201 for outcome in outcomes)
         document = {"created": created, "failed": len(outcomes) - created, "results": results}
@@ -92,6 +110,8 @@ class Bulk(Steps):
 
 
 class Step(WorklistView):
+    takes = gives = (JSON, DICOM_JSON)
+
     def get(self, request: Request, key: int) -> HttpResponse:
         return self.row(found(self.principal, key))
 
@@ -99,8 +119,7 @@ class Step(WorklistView):
         return self._change(request, key, parsed(self.body(request)))
 
     def put(self, request: Request, key: int) -> HttpResponse:
-        document = parsed(self.body(request))
-        return self._change(request, key, plain.whole(document) if isinstance(document, dict) else document)
+        return self._change(request, key, parsed(self.body(request)), whole=True)
 
     def delete(self, request: Request, key: int) -> HttpResponse:
         """Orders are kept: it is cancelled."""
@@ -108,21 +127,21 @@ class Step(WorklistView):
         version = self.version(request, key)
         return self.row(schedule.cancel(principal=self.principal, step_id=key, reason=reason, version=version))
 
-    def _change(self, request: Request, key: int, document: Any) -> HttpResponse:
+    def _change(self, request: Request, key: int, document: Any, *, whole: bool = False) -> HttpResponse:
         params = known(request, *_CHANGE)
         version = self.version(request, key)
         step = found(self.principal, key)
         version = version or _version_in(document)
         if version not in (None, step.version):
             raise schedule.Stale("The step was changed meanwhile")
-        changes = plain.order(plain.without_state(document, step))
+        changes = self.changes(document, step)
         said = flag(params, "update_patient")
         # Who names another patient may have mistaken the ID; who names none means this one.
         same = changes.patient_id in (None, step.requested_procedure.imaging_service_request.patient.patient_id)
         changed = schedule.reschedule(
             principal=self.principal,
             step_id=key,
-            changes=changes,
+            changes=plain.whole(changes) if whole else changes,
             version=version,
             update_patient=same if said is None else said,
             reason=one(params, "reason"),
