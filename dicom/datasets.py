@@ -12,7 +12,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import dcmread, read_dataset
 from pydicom.filewriter import write_dataset
 
-from dicom.part10 import meta_group
+from dicom import part10
 from dicom.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, is_big_endian, is_implicit
 
 SYNTAXES = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)  # what to propose for them: PS3.5 10.1
@@ -52,12 +52,10 @@ def read_file(path: Path) -> Dataset:
 def write_file(path: Path, ds: Dataset, *, sop_class_uid: str, sop_instance_uid: str) -> None:
     """A DICOM file (PS3.10) in Explicit VR Little Endian and UTF-8, whole or not at all."""
     ds.SpecificCharacterSet = "ISO_IR 192"
-    meta = meta_group(
+    part10.write_file(
+        path,
+        [[encode(ds, EXPLICIT_VR_LITTLE_ENDIAN)]],
         sop_class_uid=sop_class_uid,
         sop_instance_uid=sop_instance_uid,
         transfer_syntax_uid=EXPLICIT_VR_LITTLE_ENDIAN,
-        provenance=None,
     )
-    partial = path.with_name(f"{path.name}.part")
-    partial.write_bytes(meta + encode(ds, EXPLICIT_VR_LITTLE_ENDIAN))
-    partial.replace(path)

@@ -3,9 +3,12 @@
 import json
 import os
 import re
+import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from operator import attrgetter
+from pathlib import Path
 from struct import Struct
 from typing import Self
 
@@ -116,6 +119,32 @@ def _element(element: int, vr: bytes, text: str) -> bytes:
     if len(value) % 2:
         value += b"\0" if vr == b"UI" else b" "
     return _short(2, element, vr, len(value)) + value
+
+
+def write_file(
+    path: Path,
+    fragments: Iterable[Iterable[bytes | memoryview]],
+    *,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    transfer_syntax_uid: str,
+) -> None:
+    """A file of the data set that comes in these fragments, whole or not at all; on disk when the system likes."""
+    meta = meta_group(
+        sop_class_uid=sop_class_uid,
+        sop_instance_uid=sop_instance_uid,
+        transfer_syntax_uid=transfer_syntax_uid,
+        provenance=None,
+    )
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(partial, "wb") as file:
+            file.write(meta)
+            for views in fragments:
+                file.writelines(views)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def digest_slot(meta: bytes) -> int:

@@ -5,20 +5,13 @@ from functools import partial
 from pathlib import Path
 
 from dicom import status
-from dicom.answering import Question
+from dicom.answering import Question, read_entry
 from dicom.dimse import Association, Failed, Message, SimpleAcceptor, ThreadedServer
 from dicom.encoding import Identifier, encode_elements, read_identifier
 from dicom.errors import InvalidDataSet
-from dicom.part10 import read_meta
 from dicom.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, MODALITY_WORKLIST_FIND
 
 STEPS, START_DATE, START_TIME = 0x00400100, 0x00400002, 0x00400003
-
-
-def read(path: Path) -> Identifier:
-    raw = path.read_bytes()
-    meta = read_meta(raw, lenient=True)
-    return read_identifier(raw[meta.dataset_offset :], meta.transfer_syntax_uid)
 
 
 def start(entry: Identifier) -> tuple[str, str]:
@@ -31,7 +24,7 @@ def find(folder: Path, assoc: Association, message: Message) -> None:
         question = Question(read_identifier(message.read(), syntax))
     except InvalidDataSet as error:
         raise Failed(status.IDENTIFIER_MISMATCH, str(error)) from error
-    for entry in sorted(map(read, folder.glob("*.wl")), key=start):
+    for entry in sorted((read_entry(path).identifier for path in folder.glob("*.wl")), key=start):
         if assoc.is_cancelled(message):
             raise Failed(status.CANCEL)
         if question.fits(entry):

@@ -13,13 +13,14 @@ from apps.qr.attributes import MODELS
 from apps.qr.negotiation import Options
 from apps.qr.query import Query
 from apps.qr.results import Answers
-from apps.qr.retrieve import Instances
-from apps.qr.suboperations import Tally, Transfer, heartbeat
+from apps.qr.retrieve import Instances, Stored
+from apps.qr.suboperations import Transfer, heartbeat
 from apps.storage.attempts import store_each
 from apps.storage.scu import Sender
 from apps.storage.sources import Archived
 from dicom import status
 from dicom.dimse import Association, DimseError, Message
+from dicom.tally import Tally
 
 LOOK = 0.05  # seconds between looks at what was sent, and for a C-CANCEL; oftener would be in the way of sending
 
@@ -69,7 +70,7 @@ def _get(session: Session, assoc: Association, message: Message) -> int:
                 break
             if (outcome := next(outcomes, None)) is None:
                 break
-            tally.note(outcome)
+            tally.note(outcome.sop_instance_uid, outcome.status, outcome.comment)
             if tally.remaining:
                 tally.pending(assoc, message)
     return tally.finish(assoc, message, cancelled=cancelled)
@@ -101,19 +102,19 @@ def _move(session: Session, assoc: Association, message: Message) -> int:
         except DimseError as error:
             tally.give_up(f"The destination cannot be reached: {error}")
         for outcome in transfer.outcomes(0):
-            tally.note(outcome)
+            tally.note(outcome.sop_instance_uid, outcome.status, outcome.comment)
     if assoc.stopping and not cancelled:
         tally.give_up("Shutting down")
     return tally.finish(assoc, message, cancelled=cancelled)
 
 
-def _watch(assoc: Association, message: Message, transfer: Transfer, tally: Tally) -> bool:
+def _watch(assoc: Association, message: Message, transfer: Transfer, tally: Tally[Stored]) -> bool:
     """Tell the requester how it goes, until it is over or nobody wants it any more; whether it was cancelled."""
     heard = monotonic()
     while not transfer.over and not assoc.stopping:
         outcomes = transfer.outcomes(LOOK)
         for outcome in outcomes:
-            tally.note(outcome)
+            tally.note(outcome.sop_instance_uid, outcome.status, outcome.comment)
         if assoc.is_cancelled(message):
             return True
         if tally.remaining and (outcomes or monotonic() - heard >= suboperations.HEARTBEAT):

@@ -5,7 +5,6 @@ with associate(host, port, ..., contexts=scu.contexts(FIND[STUDY_ROOT])) as asso
         ...
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,6 @@ from typing import Protocol
 from apps.network import scu
 from apps.network.scu import PLAIN
 from apps.qr.attributes import FIND, GET, MOVE, QUERY_RETRIEVE_LEVEL, SPECIFIC_CHARACTER_SET, InformationModel
-from apps.qr.suboperations import FAILED_SOP_INSTANCE_UID_LIST
 from apps.storage import intake
 from apps.storage.intake import Refused
 from dicom import part10, status
@@ -25,6 +23,7 @@ from dicom.dimse.negotiation import Role
 from dicom.encoding import ElementIn, Identifier, encode_elements, read_identifier
 from dicom.errors import InvalidValue
 from dicom.part10 import Provenance
+from dicom.tally import FAILED_SOP_INSTANCE_UID_LIST
 from dicom.values import encode, is_uid
 
 MOST_KINDS = 127  # PS3.8 9.3.2: 128 contexts, one of them the retrieve's own
@@ -119,31 +118,19 @@ class IntoFolder:
         if not is_uid(uid):  # it becomes a name
             assoc.respond(message, status.STORE_CANNOT_UNDERSTAND, error_comment="Not a UID")
             return
-        partial = self.folder / f"{uid}.part"
         try:
-            self._write(partial, message)
-            os.replace(partial, self.folder / f"{uid}.dcm")
+            part10.write_file(
+                self.folder / f"{uid}.dcm",
+                message.fragments(),
+                sop_class_uid=message.command.affected_sop_class_uid,
+                sop_instance_uid=uid,
+                transfer_syntax_uid=message.context.transfer_syntax,
+            )
         except OSError as error:
             assoc.respond(message, status.STORE_OUT_OF_RESOURCES, error_comment=error.strerror or "")
             return
-        finally:
-            partial.unlink(missing_ok=True)
         self.kept.append(uid)
         assoc.respond(message, status.SUCCESS)
-
-    @staticmethod
-    def _write(path: Path, message: Message) -> None:
-        with open(path, "wb") as file:
-            file.write(
-                part10.meta_group(
-                    sop_class_uid=message.command.affected_sop_class_uid,
-                    sop_instance_uid=message.command.affected_sop_instance_uid,
-                    transfer_syntax_uid=message.context.transfer_syntax,
-                    provenance=None,
-                )
-            )
-            for views in message.fragments():
-                file.writelines(views)
 
 
 @dataclass(slots=True)

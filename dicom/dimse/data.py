@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from dicom.dimse.errors import DimseError
 
@@ -17,6 +17,11 @@ class FileSlice:
     fd: int
     offset: int
     size: int
+
+    @classmethod
+    def rest(cls, fd: int, offset: int) -> Self:
+        """From there to the end of the file, such as the data set of a DICOM file."""
+        return cls(fd, offset, os.fstat(fd).st_size - offset)
 
 
 class SourceFailed(DimseError):

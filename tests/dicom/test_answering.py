@@ -1,11 +1,14 @@
 """C-FIND answered from data sets in memory; DCMTK's worklist as the peer is in tests/samples."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
-from dicom.answering import Question
+from dicom.answering import Question, read_entry
 from dicom.datasets import data_set, decode, encode
 from dicom.elements import EXPLICIT_LITTLE
 from dicom.encoding import Identifier, encode_elements, read_identifier
@@ -97,3 +100,24 @@ def test_a_key_that_is_none_is_named() -> None:
     with pytest.raises(InvalidDataSet, match="not a date") as refused:
         Question(read_identifier(asked, EXPLICIT_LITTLE))
     assert refused.value.offending_element == 0x00080020
+
+
+def test_the_level_is_answered_and_says_which_files_are_one_answer() -> None:
+    question = Question(identifier(data_set(QueryRetrieveLevel="SERIES", AccessionNumber="")))
+    answer = decode(encode_elements(question.answer(identifier(ENTRY)), EXPLICIT_LITTLE), EXPLICIT_LITTLE)
+    assert (answer.QueryRetrieveLevel, answer.AccessionNumber) == ("SERIES", "A1")
+    assert question.unique_key == 0x0020000E
+    assert Question(identifier(data_set())).unique_key == 0x00080018
+
+
+@pytest.mark.parametrize(
+    "name", ["CT_small.dcm", "MR_small_bigendian.dcm", "JPEG2000.dcm", "image_dfl.dcm", "reportsi.dcm"]
+)
+def test_a_file_is_read_as_far_as_its_pixels(name: str) -> None:
+    path = get_testdata_file(name, download=False)
+    entry, ds = read_entry(Path(path)), dcmread(path)
+    assert entry.sop_instance_uid == ds.SOPInstanceUID
+    assert entry.identifier.text(0x00100010) == str(ds.get("PatientName", ""))
+    assert entry.identifier.text(0x0020000D) == ds.get("StudyInstanceUID", "")
+    if name != "image_dfl.dcm":
+        assert 0x7FE00010 not in entry.identifier

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from struct import pack
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from dicom.dimse.identity import IMPLEMENTATION_CLASS_UID
 from dicom.errors import InvalidDataSet
 from dicom.header import BytesWindow, scan
-from dicom.part10 import PRIVATE_CREATOR, Meta, Provenance, digest_slot, meta_group, read_meta
+from dicom.part10 import PRIVATE_CREATOR, Meta, Provenance, digest_slot, meta_group, read_meta, write_file
 from dicom.values import is_uid
 from tests.dicom.data_sets import BIG_ENDIAN, EXPLICIT, IMPLICIT, Writer, data_sets, file, files
 
@@ -249,3 +250,14 @@ def test_a_damaged_meta_group_is_read_or_refused_and_nothing_else(data: st.DataO
 
 
 RAW = [path.read_bytes()[:1000] for path in files()[::9]]
+
+
+def test_a_file_whose_data_set_does_not_come_to_its_end_is_none(tmp_path: Path) -> None:
+    def broken() -> Iterator[list[bytes]]:
+        yield [b"\x08\0\x05\0"]
+        raise ConnectionError
+
+    path = tmp_path / "one.dcm"
+    with pytest.raises(ConnectionError):
+        write_file(path, broken(), sop_class_uid="1.2", sop_instance_uid="1.3", transfer_syntax_uid="1.2.840.10008.1.2")
+    assert not list(tmp_path.iterdir())

@@ -48,9 +48,9 @@ def serving(name: str, *arguments: object) -> Iterator[int]:
 
 
 @contextmanager
-def running(name: str, *arguments: object) -> Iterator[int]:
+def running(name: str, *arguments: object, port: int | None = None) -> Iterator[int]:
     """The port of somebody else's SCP; `PORT` among the arguments stands for it."""
-    port = free_port()
+    port = port or free_port()
     command = [peer(name), *(str(port) if argument == "PORT" else str(argument) for argument in arguments)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:

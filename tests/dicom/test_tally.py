@@ -1,17 +1,19 @@
 """What responses say about more sub-operations than they have bits for (WIRE 23)."""
 
-from array import array
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from apps.qr.retrieve import Instances
-from apps.qr.suboperations import Tally
-from apps.storage.attempts import Outcome
 from dicom.encoding import read_identifier
+from dicom.part10 import Meta
+from dicom.tally import Tally
 
 EXPLICIT = "1.2.840.10008.1.2.1"
+
+
+def found(number: int) -> list[Meta]:
+    return [Meta("1.2.3", f"1.2.826.0.1.{one}", EXPLICIT, 0) for one in range(number)]
 
 
 class Answers:
@@ -25,9 +27,9 @@ class Answers:
 
 
 def test_the_list_of_failed_uids_is_cut_to_what_explicit_vr_can_carry() -> None:
-    tally = Tally(Instances(array("q", range(70_000)), frozenset()))
+    tally = Tally(found(70_000))
     for number in range(70_000):
-        tally.note(Outcome(f"1.2.826.0.1.{number}", 0xA700, "full"))
+        tally.note(f"1.2.826.0.1.{number}", 0xA700, "full")
     answers: Any = Answers()
     message: Any = SimpleNamespace(context=SimpleNamespace(transfer_syntax=EXPLICIT))
     tally.finish(answers, message, cancelled=False)
@@ -40,19 +42,52 @@ def test_the_list_of_failed_uids_is_cut_to_what_explicit_vr_can_carry() -> None:
 
 
 def test_what_is_left_counts_down_to_nothing() -> None:
-    tally = Tally(Instances(array("q", range(3)), frozenset()))
+    tally = Tally(found(3))
     for status in (0x0000, 0xB000, 0xC000):
-        tally.note(Outcome("1.2", status))
+        tally.note("1.2", status)
     assert (tally.remaining, tally.completed, tally.warning, tally.failed) == (0, 1, 1, 1)
 
 
 def test_failures_are_logged_with_their_cause_the_first_ones_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
-    tally = Tally(Instances(array("q", range(30)), frozenset()))
+    tally = Tally(found(30))
     for number in range(30):
-        tally.note(Outcome(f"1.2.{number}", 0xA700, "disk is full"))
+        tally.note(f"1.2.{number}", 0xA700, "disk is full")
     message: Any = SimpleNamespace(context=SimpleNamespace(transfer_syntax=EXPLICIT))
     answers: Any = Answers()
     tally.finish(answers, message, cancelled=False)
     assert caplog.messages[0] == "1.2.0 could not be sent: status A700, disk is full"
     assert len(caplog.messages) == 21
     assert caplog.messages[-1] == "30 of 30 instances could not be sent"
+
+
+def test_what_was_not_tried_has_failed_too() -> None:
+    tally = Tally(found(3))
+    tally.note("1.2.826.0.1.0", 0x0000)
+    tally.give_up("nobody there")
+    answers: Any = Answers()
+    message: Any = SimpleNamespace(context=SimpleNamespace(transfer_syntax=EXPLICIT))
+    assert tally.finish(answers, message, cancelled=False) == 0xB000
+    assert (answers.last["failed"], answers.last["error_comment"]) == (2, "nobody there")
+    listed = read_identifier(answers.last["data_set"], EXPLICIT).text(0x00080058)
+    assert listed == "1.2.826.0.1.1\\1.2.826.0.1.2"
+
+
+class Requester(Answers):
+    """Cancels after so many responses."""
+
+    def __init__(self, patience: int) -> None:
+        super().__init__()
+        self.patience = patience
+
+    def is_cancelled(self, message: Any) -> bool:
+        self.patience -= 1
+        return self.patience < 0
+
+
+@pytest.mark.parametrize(("patience", "status", "completed"), [(9, 0xB000, 2), (2, 0xFE00, 1), (0, 0xFE00, 0)])
+def test_one_after_the_other_is_sent_until_nobody_wants_more(patience: int, status: int, completed: int) -> None:
+    requester: Any = Requester(patience)
+    message: Any = SimpleNamespace(context=SimpleNamespace(transfer_syntax=EXPLICIT))
+    answers = iter([(0x0000, ""), (0xA700, "full"), (0x0000, "")])
+    assert Tally(found(3)).run(requester, message, lambda meta: next(answers)) == status
+    assert (requester.last["status"], requester.last["completed"]) == (status, completed)
