@@ -44,6 +44,8 @@ _ACCEPTS: Final = (
     'a;b="c,d',
 )
 _WINDOWS: Final = ("40,400,linear", "40,0,linear", "nan,1,sigmoid", "1e400,1,linear-exact", "a,b", "1,1")
+_JSON: Final = ("application/json", "application/dicom+json", "application/merge-patch+json")
+_REST: Final = "/api/"  # which speaks JSON only
 _NAMES_OF_URI: Final = {"study": "study", "series": "series", "object": "instance"}
 _WAYS: Final = ("7FE00010", "00100010", "00081140/0/00081155", "00081140/999999/00081155", "x")
 _VIEWPORTS: Final = ("64,64", "0,0", "1000000000,1000000000", "64,64,0,0,10,10", "64,64,-5,-5,1e9,1e9", "x")
@@ -105,16 +107,16 @@ def _request(case: Any, chance: Chance) -> dict[str, Any]:
     parts = {name: str(value) for name, value in (case.path_parameters or {}).items()}
     if chance.held:
         ours = {**chance.uids, "frames": chance.frames, "way": chance.way}
-        parts |= {name: ours[name] for name in parts}
+        parts |= {name: ours[name] for name in parts if name in ours}
     query = dict(case.query or {})
     if chance.held and "objectUID" in query:
         query |= {f"{name}UID": chance.uids[part] for name, part in _NAMES_OF_URI.items()}
     query |= {name: getattr(chance, name) for name in ("window", "viewport") if name in query}
-    headers = {"Accept": chance.accept} if chance.accept else {}
+    headers = {"Accept": chance.accept} if chance.accept and not case.path.startswith(_REST) else {}
     data = None
-    if case.method.lower() == "post":
+    if case.media_type:
         data, headers["Content-Type"] = chance.body, str(case.media_type)
-        if case.media_type == "application/dicom+json":
+        if case.media_type in _JSON:
             data = json.dumps(case.body).encode() if isinstance(case.body, list | dict) else chance.body
         if case.media_type == "multipart/related":
             headers["Content-Type"] = 'multipart/related; type="application/dicom"; boundary=b'
