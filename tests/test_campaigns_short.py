@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from apps.storage import index, intake
-from tests.campaigns import fsync_order, load, memory, openapi, verify
+from tests.campaigns import fsync_order, load, memory, mpps_kill, openapi, verify
 from tests.campaigns.kill import Campaign, node_on, postgresql_stopped, sqlite_locked
 from tests.node import Node
 from tests.peers import peer
@@ -38,6 +38,12 @@ def test_nothing_acknowledged_is_lost_by_kills_at_random(campaign: Campaign, tmp
     campaign.at_random(12, lambda line: None)
     campaign.settle()
     verify.everything(campaign.node, campaign.ledger, tmp_path, moved_studies=3)
+
+
+def test_what_a_modality_was_told_of_its_step_survives_kills(tmp_path: Path) -> None:
+    with Node(tmp_path, PACS_PROCESSES="1") as node:
+        node.manage("prepare")
+        assert mpps_kill.run(node, 6, lambda line: None).kills >= 6
 
 
 def test_images_are_taken_and_indexed_later_while_the_database_is_away(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from apps.qr.attributes import InformationModel
 from dicom.dimse import Timeouts
 from dicom.errors import DicomError
 from pacs import checks
-from pacs.client import keys, query, retrieve, target, verbs, worklist
+from pacs.client import keys, mpps, query, retrieve, target, verbs, worklist
 from pacs.client.report import Report
 
 LEVELS = ("patient", "study", "series", "image")
@@ -92,6 +92,10 @@ class Command(BaseCommand):
             action="store_true",
             help="Take them as orders of ours; says what is new or differs.",
         )
+        performed = of.add_parser("mpps", parents=[common, matching], help="Report a step that is performed.")
+        performed.add_argument("action", choices=[*mpps.ACTIONS, "get"])
+        performed.add_argument("uid", nargs="?", default="", metavar="UID", help="Of the step; create makes one.")
+        performed.add_argument("--file", type=Path, metavar="JSON", help="Attributes in the DICOM JSON model.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         report = Report(self.stdout, as_json=options["json"])
@@ -184,6 +188,19 @@ def _move(caller: target.Caller, report: Report, options: dict[str, Any]) -> boo
     )
 
 
+def _mpps(caller: target.Caller, report: Report, options: dict[str, Any]) -> bool:
+    if not options["uid"] and options["action"] != "create":
+        raise keys.InvalidKey(f"{options['action']} needs the UID of the step")
+    return mpps.report(
+        caller,
+        report,
+        action=options["action"],
+        uid=options["uid"],
+        asked=[keys.parse(text) for text in options["keys"]],
+        file=options["file"],
+    )
+
+
 VERBS: dict[str, Callable[[target.Caller, Report, dict[str, Any]], bool]] = {
     "echo": _echo,
     "store": _store,
@@ -191,4 +208,5 @@ VERBS: dict[str, Callable[[target.Caller, Report, dict[str, Any]], bool]] = {
     "get": _get,
     "move": _move,
     "worklist": _worklist,
+    "mpps": _mpps,
 }
