@@ -1,4 +1,5 @@
-"""DICOMweb in the OpenAPI description at `/api/schema/`: what TABLE 2 has, as PS3.18 10 describes it."""
+"""The OpenAPI description at `/api/schema/`: what TABLE 2 has of DICOMweb, as PS3.18 10 describes it; REST describes
+itself beside its views."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,8 +7,10 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from apps.accounts.describing import PROBLEM
 from apps.lookups import Kind
 from apps.qr.attributes import ATTRIBUTES, Level
+from apps.worklist.api import description as worklist
 
 Json = dict[str, Any]
 
@@ -18,12 +21,6 @@ _UID: Final = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)*$", "maxLength":
 _MULTIPART_DICOM: Final = 'multipart/related; type="application/dicom"'
 _MULTIPART_XML: Final = 'multipart/related; type="application/dicom+xml"'
 _PROBLEM: Final = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-_PROBLEM_SCHEMA: Final = {
-    "type": "object",
-    "description": "RFC 9457",
-    "properties": {"title": {"type": "string"}, "status": {"type": "integer"}},
-    "required": ["title", "status"],
-}
 _REASONS: Final = {
     304: "As it was",
     400: "A value is wrong",
@@ -196,7 +193,7 @@ def _described(address: str, method: str, operation: Operation) -> Json:
         "tags": ["DICOMweb"],
         "parameters": [*map(_part, parts), *operation.parameters],
         "responses": responses,
-        "security": [{"basicAuth": []}, {"cookieAuth": []}],
+        "security": [{"basicAuth": []}, {"bearerAuth": []}, {"cookieAuth": []}],
     }
     if operation.takes:
         content = {media_type: {"schema": schema} for media_type, schema in operation.takes.items()}
@@ -222,11 +219,20 @@ def add_dicomweb(result: Json, **_: Any) -> Json:
         paths.setdefault(settings.DICOMWEB + address, {})[method] = _described(address, method, operation)
     paths["/wado"] = {"get": _described("/wado", "get", _WADO_URI)}
     components = result.setdefault("components", {})
-    components.setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA
+    components.setdefault("schemas", {})["Problem"] = PROBLEM
     components.setdefault("securitySchemes", {}).update(
         {
             "basicAuth": {"type": "http", "scheme": "basic"},
+            "bearerAuth": {"type": "http", "scheme": "bearer"},
             "cookieAuth": {"type": "apiKey", "in": "cookie", "name": "sessionid"},
         }
     )
+    return result
+
+
+def add_schemas(result: Json, **_: Any) -> Json:
+    """Another: what the operations of TABLE 5 refer to."""
+    schemas = result.setdefault("components", {}).setdefault("schemas", {})
+    for described in (worklist.SCHEMAS,):
+        schemas.update(described)
     return result

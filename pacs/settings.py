@@ -186,7 +186,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "SWAGGER_UI_DIST": "SIDECAR",  # nothing from other origins
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "POSTPROCESSING_HOOKS": ["pacs.description.add_dicomweb"],
+    "POSTPROCESSING_HOOKS": ["pacs.description.add_dicomweb", "pacs.description.add_schemas"],
 }
 
 CELERY_APP = "pacs.celery.app"

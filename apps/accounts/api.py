@@ -1,6 +1,6 @@
 """What every DICOMweb resource has in common: who asks, whether he may, what he accepts, how he is told of an error."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from django.http import HttpRequest
 from rest_framework.exceptions import NotFound, PermissionDenied
@@ -48,6 +48,11 @@ class NoSuchResource(APIView):
     schema = None  # not in the description of the interface
 
     def get(self, request: Request, **_: str) -> Response:
+        raise NotFound("There is no such resource")
+
+    def http_method_not_allowed(  # type: ignore[override] # of Django, and of the REST framework
+        self, request: Request, *_: Any, **__: Any
+    ) -> NoReturn:
         raise NotFound("There is no such resource")
 
     def options(self, request: HttpRequest, *_: Any, **__: Any) -> Response:

@@ -13,7 +13,7 @@ from dicom.errors import DicomError
 Items: TypeAlias = tuple[Json, ...]  # of a sequence, in the DICOM JSON model
 
 # PS3.5 Table 6.2-1: characters of one value.
-_LENGTHS: Final = {"AE": 16, "CS": 16, "DS": 16, "LO": 64, "SH": 16, "ST": 1024, "LT": 10240, "UI": 64, "PN": 64}
+LENGTHS: Final = {"AE": 16, "CS": 16, "DS": 16, "LO": 64, "SH": 16, "ST": 1024, "LT": 10240, "UI": 64, "PN": 64}
 _LONG: Final = frozenset({"ST", "LT"})
 LONGEST_DURATION: Final = 24 * 60
 
@@ -179,7 +179,7 @@ def _may_stand(character: str, vr: str) -> bool:
 
 
 def _single(attribute: Attribute, text: str) -> str:
-    most = _LENGTHS.get(attribute.vr, TEXT)
+    most = LENGTHS.get(attribute.vr, TEXT)
     groups = text.split("=") if attribute.vr == "PN" else [text]
     if len(groups) > 3:
         raise ValueError("more than three component groups")

@@ -5,6 +5,7 @@ from typing import Any, Final, Protocol
 
 from django.db.models import Q
 from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema_view
 from rest_framework.request import Request
 
 from apps.accounts.principal import Principal
@@ -23,6 +24,7 @@ from apps.accounts.rest import (
 )
 from apps.storage.models import Study
 from apps.worklist import deciding, plain
+from apps.worklist.api import description
 from apps.worklist.models import LinkState, RequestedProcedure, StudyLink
 from dicom.sop_classes import Service
 
@@ -66,6 +68,7 @@ class LinksView(RestView):
         return link
 
 
+@extend_schema_view(get=description.search_links, post=description.create_link)
 class StudyLinks(LinksView):
     def get(self, request: Request) -> HttpResponse:
         params = known(request, *_FILTERS, "limit", "after")
@@ -98,6 +101,7 @@ class StudyLinks(LinksView):
         return self.once(request, create)
 
 
+@extend_schema_view(get=description.read_link)
 class StudyLinkView(LinksView):
     def get(self, request: Request, key: int) -> HttpResponse:
         return self.row(self.found(key))
@@ -127,14 +131,17 @@ class Decision(LinksView):
         return now
 
 
+@extend_schema_view(post=description.decision("They belong together, whatever differs"))
 class Link(Decision):
     decide = staticmethod(deciding.link)
 
 
+@extend_schema_view(post=description.decision("They do not belong together after all"))
 class Unlink(Decision):
     decide = staticmethod(deciding.unlink)
 
 
+@extend_schema_view(post=description.decision("They do not belong together"))
 class Dismiss(Decision):
     decide = staticmethod(deciding.dismiss)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema_view
 from rest_framework.request import Request
 
 from apps.accounts.principal import Principal
@@ -25,7 +26,7 @@ from apps.accounts.rest import (
     wanted_versions,
 )
 from apps.worklist import data_sets, plain, schedule, search
-from apps.worklist.api import bulk
+from apps.worklist.api import bulk, description
 from apps.worklist.models import ScheduledProcedureStep, StepStatus
 from apps.worklist.order import InvalidOrder, Order
 from apps.worklist.search import Position
@@ -70,6 +71,7 @@ def found(principal: Principal, key: int) -> ScheduledProcedureStep:
     return step
 
 
+@extend_schema_view(get=description.search, post=description.create)
 class Steps(WorklistView):
     takes = gives = (JSON, DICOM_JSON)
 
@@ -105,10 +107,12 @@ class Steps(WorklistView):
         return self.answer(document, status=bulk.status_of(outcomes, atomic=atomic))
 
 
+@extend_schema_view(post=description.create_many)
 class Bulk(Steps):
     http_method_names = ["post", "options"]
 
 
+@extend_schema_view(get=description.read, patch=description.change, put=description.replace, delete=description.delete)
 class Step(WorklistView):
     takes = gives = (JSON, DICOM_JSON)
 
@@ -149,6 +153,7 @@ class Step(WorklistView):
         return self.row(changed)
 
 
+@extend_schema_view(post=description.cancel)
 class Cancel(WorklistView):
     def post(self, request: Request, key: int) -> HttpResponse:
         def cancel(document: Any) -> HttpResponse:
@@ -159,6 +164,7 @@ class Cancel(WorklistView):
         return self.once(request, cancel)
 
 
+@extend_schema_view(post=description.advance)
 class Status(WorklistView):
     def post(self, request: Request, key: int) -> HttpResponse:
         def advance(document: Any) -> HttpResponse:
@@ -175,6 +181,7 @@ class Status(WorklistView):
         return self.once(request, advance)
 
 
+@extend_schema_view(get=description.history)
 class History(WorklistView):
     def get(self, request: Request, key: int) -> HttpResponse:
         params = known(request, "limit", "after")
