@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from apps.storage.spool import _spool
 from tests.browser import chromium
 from tests.node import Node, drop_databases
 
@@ -20,6 +21,13 @@ os.environ["PATH"] = os.pathsep.join(folder for folder in os.environ["PATH"].spl
 def _databases_dropped() -> Iterator[None]:
     yield
     drop_databases()
+
+
+@pytest.fixture(autouse=True)
+def _spools_closed() -> Iterator[None]:
+    """A test's own spool keeps files open; pynetdicom's `select` knows the first 1,024 descriptors of a process."""
+    yield
+    _spool.cache_clear()
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ def _ids(ordered: QuerySet[Any], offset: int, limit: int, *, first: str) -> list
     filled, empty = (ids.filter(**{f"{first}__isnull": is_empty}) for is_empty in (False, True))
     found = list(filled[offset : offset + limit])
     if len(found) < limit:
-        start = 0 if found else max(0, offset - filled.order_by().count())
+        start = 0 if found or not offset else max(0, offset - filled.order_by().count())
         found += empty[start : start + limit - len(found)]
     return found
 

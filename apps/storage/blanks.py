@@ -56,6 +56,12 @@ class Blanks:
         self._made: deque[Blank] = deque()
         self._next = _FEWEST
 
+    def __del__(self) -> None:
+        """Nobody takes from it any more: the directory counts as abandoned."""
+        for fd in (*(blank.fd for blank in self._made), self._folder):
+            with suppress(OSError):
+                os.close(fd)
+
     def take(self) -> Blank:
         """Raises OSError: FileNotFoundError when somebody has moved the directory away, or cleared it."""
         with self._lock:

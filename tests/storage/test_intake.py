@@ -19,6 +19,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from apps.storage import intake
+from apps.storage.blanks import Blanks
 from apps.storage.intake import Refused, wait_indexed
 from apps.storage.received import load, read
 from apps.storage.sources import ForeignFile
@@ -246,6 +247,7 @@ from pathlib import Path
 from apps.failpoints import arm
 from apps.storage.spool import Spool
 from apps.storage import intake
+from apps.storage.blanks import Blanks
 from tests.storage.made import receive
 here = Spool(Path({str(root)!r}), "main")
 here.make()
@@ -358,6 +360,15 @@ def test_a_file_system_without_direct_writes_takes_large_images_as_well(monkeypa
     monkeypatch.setattr(os, "pwrite", refuse)
     data = data_set(pixels=bytes(range(256)) * 8000)
     assert (spool().ready / receive(data).name).read_bytes().endswith(data)
+
+
+def test_blanks_that_are_given_up_keep_no_file_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    blanks = Blanks(tmp_path)
+    os.close(blanks.take().fd)
+    assert len(os.listdir("/proc/self/fd")) > before
+    del blanks
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_node_whose_name_would_leave_the_spool_is_refused(tmp_path: Path) -> None:
