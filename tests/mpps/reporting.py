@@ -1,12 +1,14 @@
 """What a modality reports of a step it performs."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydicom.dataset import Dataset
 
 from dicom.datasets import data_set
 from dicom.sop_classes import MODALITY_PERFORMED_PROCEDURE_STEP as MPPS
-from tests.qr.serving import Serving
+
+if TYPE_CHECKING:  # needs Django's settings
+    from tests.qr.serving import Serving
 
 STUDY = "1.2.3.4"
 
@@ -88,14 +90,14 @@ def wrong_entry() -> list[Dataset]:
     return [data_set(CodeValue="110514", CodingSchemeDesignator="DCM", CodeMeaning="Incorrect worklist entry selected")]
 
 
-def create(serving: Serving, uid: str, ds: Dataset | None = None, **options: Any) -> Dataset:
+def create(serving: "Serving", uid: str, ds: Dataset | None = None, **options: Any) -> Dataset:
     """The command set of the response."""
     with serving.call(MPPS, **options) as assoc:
         status, _ = assoc.send_n_create(begun() if ds is None else ds, MPPS, uid)
     return status
 
 
-def change(serving: Serving, uid: str, ds: Dataset, **options: Any) -> Dataset:
+def change(serving: "Serving", uid: str, ds: Dataset, **options: Any) -> Dataset:
     with serving.call(MPPS, **options) as assoc:
         status, _ = assoc.send_n_set(ds, MPPS, uid)
     return status
