@@ -3,7 +3,7 @@
 import struct
 from typing import Any
 
-from dicom.assembling import value_bytes
+from dicom.assembling import BulkData, assemble, value_bytes
 from dicom.dicomjson import Json, from_bytes
 from dicom.dictionary import dictionary_vr
 from dicom.encoding import Element, ElementIn, Identifier, encode_elements, read_identifier
@@ -22,6 +22,18 @@ def read(raw: bytes, transfer_syntax_uid: str, *, default_character_set: str = "
             raw, transfer_syntax_uid, default_character_set=default_character_set, most_elements=MOST_ELEMENTS
         )
     )
+
+
+def checked(document: Any) -> Json:
+    """What somebody sent as a data set of the model, written and read again: what comes from the network is checked in
+    one place. Raises InvalidDataSet."""
+    made = assemble(document, _nothing)
+    return read(b"".join(piece for piece in made.pieces if isinstance(piece, bytes)), made.transfer_syntax_uid)
+
+
+def _nothing(uri: str) -> BulkData | None:
+    """No bulk data comes beside it."""
+    return None
 
 
 def _json(data_set: Identifier) -> Json:

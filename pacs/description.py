@@ -9,6 +9,7 @@ from django.conf import settings
 
 from apps.accounts.describing import PROBLEM
 from apps.lookups import Kind
+from apps.mpps.api import description as mpps
 from apps.qr.attributes import ATTRIBUTES, Level
 from apps.worklist.api import description as worklist
 
@@ -233,6 +234,6 @@ def add_dicomweb(result: Json, **_: Any) -> Json:
 def add_schemas(result: Json, **_: Any) -> Json:
     """Another: what the operations of TABLE 5 refer to."""
     schemas = result.setdefault("components", {}).setdefault("schemas", {})
-    for described in (worklist.SCHEMAS,):
+    for described in (worklist.SCHEMAS, mpps.SCHEMAS):
         schemas.update(described)
     return result

@@ -6,6 +6,7 @@ from django.urls import path
 from rest_framework.views import APIView
 
 from apps.accounts.api import NoSuchResource
+from apps.mpps.api import steps as performed
 from apps.worklist.api import links, steps
 
 COLLECTIONS: Mapping[str, Mapping[str, type[APIView]]] = {
@@ -23,6 +24,15 @@ COLLECTIONS: Mapping[str, Mapping[str, type[APIView]]] = {
         "<int:key>/link/": links.Link,
         "<int:key>/unlink/": links.Unlink,
         "<int:key>/dismiss/": links.Dismiss,
+    },
+    "procedure-steps": {
+        "": performed.Steps,
+        "<int:key>/": performed.Step,
+        "<int:key>/complete/": performed.Complete,
+        "<int:key>/discontinue/": performed.Discontinue,
+        "<int:key>/close/": performed.Close,
+        "<int:key>/scheduled/": performed.Attach,
+        "<int:key>/history/": performed.History,
     },
 }
 

@@ -13,7 +13,7 @@ _BATCH: Final = 1000
 # PS3.16 CID 9300 (DCM): Incorrect worklist entry selected.
 INCORRECT_WORKLIST_ENTRY: Final = ("110514", "DCM")
 
-_TEXTS: Final[Mapping[str, int]] = {
+TEXTS: Final[Mapping[str, int]] = {
     "performed_procedure_step_id": 0x00400253,
     "performed_procedure_step_description": 0x00400254,
     "performed_station_ae_title": 0x00400241,
@@ -34,7 +34,7 @@ _TEXTS: Final[Mapping[str, int]] = {
 
 def of(data_set: Json) -> dict[str, Any]:
     """Columns of a performed step, but those of its instances."""
-    columns: dict[str, Any] = {name: text(data_set, tag)[:TEXT] for name, tag in _TEXTS.items()}
+    columns: dict[str, Any] = {name: text(data_set, tag)[:TEXT] for name, tag in TEXTS.items()}
     name = text(data_set, 0x00100010)[:NAME]
     code, scheme, meaning = _reason(data_set)
     return {

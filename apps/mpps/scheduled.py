@@ -9,8 +9,8 @@ from apps.accounts.principal import Principal, system
 from apps.audit import trail
 from apps.audit.trail import Actor
 from apps.mpps.models import TEXT, UID, PerformedProcedureStep, PerformedStatus, ScheduledStepAttributes
-from apps.worklist import schedule
-from apps.worklist.models import ScheduledProcedureStep, StepStatus
+from apps.worklist import deciding, schedule
+from apps.worklist.models import RequestedProcedure, ScheduledProcedureStep, StepStatus
 from dicom import mpps
 from dicom.dicomjson import Json
 from dicom.jsonmodel import items, text
@@ -65,6 +65,10 @@ def report(performed: PerformedProcedureStep) -> None:
     linked = performed.scheduled.filter(step__isnull=False).order_by("step_id").values_list("step_id", flat=True)
     for step_id in sorted(set(linked)):
         settle(step_id, detail={"performed": performed.sop_instance_uid}, reason=performed.discontinuation_reason)
+    if performed.needs_reconciliation:
+        # WIRE 31: its images are somebody else's, so a person has to look at them.
+        for procedure in RequestedProcedure.objects.filter(steps__in=linked).distinct().order_by("pk"):
+            deciding.question(principal=system(REPORTER), procedure=procedure, why=performed.discontinuation_reason)
 
 
 def attach(*, principal: Principal, item_id: int, step_id: int | None, reason: str) -> ScheduledStepAttributes:

@@ -112,7 +112,7 @@ def checked(order: Order, *, lenient: bool = False) -> Order:
     for name, value in order.said().items():
         attribute = BY_NAME.get(name)
         try:
-            clean[name] = _duration(value) if attribute is None else _value(attribute, value)
+            clean[name] = _duration(value) if attribute is None else checked_value(attribute, value)
         except ValueError as error:
             if lenient and attribute is not None and not attribute.identifies:
                 clean[name] = _kept(attribute, value)
@@ -155,7 +155,7 @@ def _duration(value: int) -> int:
     return value
 
 
-def _value(attribute: Attribute, value: Any) -> Any:
+def checked_value(attribute: Attribute, value: Any) -> Any:
     """Raises ValueError with the reason."""
     if not isinstance(value, str):
         return _items(attribute, value)

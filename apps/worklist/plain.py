@@ -1,6 +1,5 @@
 """Steps as flat JSON: attributes by the names of their columns, all levels at once; and orders from such."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -9,12 +8,11 @@ from typing import Any, Final
 import orjson
 
 from apps.storage.models import Study
-from apps.worklist import data_sets, linking, schedule
-from apps.worklist.attributes import BY_NAME, Attribute, snake_case
+from apps.worklist import codes, data_sets, linking, schedule
+from apps.worklist.attributes import BY_NAME, Attribute
 from apps.worklist.models import RequestedProcedure, ScheduledProcedureStep, StepStatus
 from apps.worklist.order import InvalidOrder, Order
 from dicom.dicomjson import Json
-from dicom.dictionary import tag_of
 
 # What a step's row says beside its attributes: never set by a change.
 STATE: Final = ("id", "status", "version", "created_at", "changed_at")
@@ -22,20 +20,6 @@ _WHY: Final = {"status": "changes by a POST to status/ or cancel/"}
 OTHERS: Final = "other_attributes"
 DERIVED: Final = ("linked_studies",)
 DURATION: Final = "duration_minutes"
-
-# PS3.3 Table 8.8-1, as far as codes of orders go.
-_CODE: Final[Mapping[str, tuple[str, str]]] = {
-    snake_case(keyword): (f"{tag_of(keyword):08X}", vr)
-    for keyword, vr in (
-        ("CodeValue", "SH"),
-        ("CodingSchemeDesignator", "SH"),
-        ("CodingSchemeVersion", "SH"),
-        ("CodeMeaning", "LO"),
-    )
-}
-_LONGEST: Final = {"SH": 16, "LO": 64}
-_TAG: Final = re.compile(r"[0-9A-Fa-f]{8}", re.ASCII)
-_CODE_NAMES: Final = {tag: name for name, (tag, _) in _CODE.items()}
 
 
 def row(step: ScheduledProcedureStep) -> dict[str, Any]:
@@ -150,19 +134,8 @@ def _stays(attribute: Attribute) -> bool:
 
 def _shown(attribute: Attribute, value: Any) -> Any:
     if attribute.vr == "SQ" and not isinstance(value, str):
-        return [_plain_code(item) for item in value]
+        return [codes.shown(item) for item in value]
     return value
-
-
-def _plain_code(item: Json) -> Json:
-    return {
-        _CODE_NAMES.get(tag, tag): _first(element) if tag in _CODE_NAMES else element for tag, element in item.items()
-    }
-
-
-def _first(element: Any) -> Any:
-    values = element.get("Value") if isinstance(element, dict) else None
-    return values[0] if values else ""
 
 
 def _reader(name: str) -> Callable[[Any], Any]:
@@ -215,31 +188,5 @@ def _codes(name: str, value: Any) -> tuple[Json, ...]:
         return ()
     if not isinstance(value, list):
         raise ValueError("a list of codes is needed")
-    items = [_code(item) for item in value]
+    items = [codes.read(item) for item in value]
     return data_sets.checked_codes(name, items) if items else ()
-
-
-def _code(item: Any) -> Json:
-    """Its usual parts by name, others by tag as DICOM JSON has them."""
-    if not isinstance(item, dict):
-        raise ValueError(f"a code has {', '.join(_CODE)}")
-    named = {name: value for name, value in item.items() if not _TAG.fullmatch(name)}
-    if unknown := sorted(named.keys() - _CODE.keys()):
-        raise ValueError(f"no part of a code: {unknown[0][:64]}")
-    if not all(isinstance(part, str) for part in named.values()):
-        raise ValueError("each part of a code is a text")
-    parts = {
-        tag: {"vr": vr, "Value": [_part(named[name], vr)]}
-        for name, (tag, vr) in _CODE.items()
-        if named.get(name, "").strip()
-    }
-    return {tag.upper(): element for tag, element in item.items() if tag not in named} | parts
-
-
-def _part(text: str, vr: str) -> str:
-    most = _LONGEST[vr]
-    if len(text.strip()) > most:
-        raise ValueError(f"longer than {most} characters: {text[:20]}...")
-    if any(character < " " or character in "\\\x7f" for character in text):
-        raise ValueError("a code holds no control character and no backslash")
-    return text.strip()

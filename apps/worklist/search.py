@@ -99,7 +99,7 @@ def read(params: Mapping[str, Sequence[str]]) -> Search:
             if name == STATUS:
                 statuses |= _statuses(values)
             elif name == CHANGED_SINCE:
-                since = _moment(values)
+                since = moment(values)
             elif name in FILTERS:
                 keys.append((FILTERS[name], _key(FILTERS[name], values)))
         except (InvalidValue, ValueError) as error:
@@ -176,7 +176,7 @@ def _statuses(values: Sequence[str]) -> set[StepStatus]:
     return {StepStatus(name) for name in names}
 
 
-def _moment(values: Sequence[str]) -> datetime | None:
+def moment(values: Sequence[str]) -> datetime | None:
     text = values[-1].strip() if values else ""
     if not text:
         return None

@@ -47,6 +47,7 @@ _WINDOWS: Final = ("40,400,linear", "40,0,linear", "nan,1,sigmoid", "1e400,1,lin
 _REST: Final = "/api/"  # which speaks JSON only
 _NAMES_OF_URI: Final = {"study": "study", "series": "series", "object": "instance"}
 _WAYS: Final = ("7FE00010", "00100010", "00081140/0/00081155", "00081140/999999/00081155", "x")
+_LONG: Final = {"patient_id": "1", "patient_name": "Roe^Richard", "modality": "CT"}  # in bodies of many fields
 ITEM: Final[dict[str, Any]] = {
     "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Roe^Richard"}]},
     "00100020": {"vr": "LO", "Value": ["1"]},
@@ -64,6 +65,16 @@ ITEM: Final[dict[str, Any]] = {
             }
         ],
     },
+}
+PERFORMED: Final[dict[str, Any]] = {
+    "00080060": {"vr": "CS", "Value": ["CT"]},
+    "00400241": {"vr": "AE", "Value": ["CT1"]},
+    "00400244": {"vr": "DA", "Value": ["20261125"]},
+    "00400245": {"vr": "TM", "Value": ["101500"]},
+    "00400252": {"vr": "CS", "Value": ["IN PROGRESS"]},
+    "00400253": {"vr": "SH", "Value": ["P1"]},
+    "00400270": {"vr": "SQ", "Value": [{"0020000D": {"vr": "UI", "Value": ["1.2.3"]}}]},
+    "00400340": {"vr": "SQ", "Value": [{"0020000E": {"vr": "UI", "Value": ["1.2.3.1"]}, "00181030": {"vr": "LO"}}]},
 }
 _VIEWPORTS: Final = ("64,64", "0,0", "1000000000,1000000000", "64,64,0,0,10,10", "64,64,-5,-5,1e9,1e9", "x")
 
@@ -115,11 +126,13 @@ class Chance:
 
 
 def orders(session: requests.Session, base: str) -> int:
-    """Makes a few, some for studies that the node holds, so that there are links too; how many."""
+    """Makes a few, and performed steps, some for studies that the node holds, so that there are links too; how many."""
     studies = {uids["study"] for uids in known(session, f"{base}/dicomweb")}
     for number, uid in enumerate((*sorted(studies), None, None)):
         order = {"patient_id": str(number), "patient_name": "Roe^Richard", "study_instance_uid": uid, "modality": "CT"}
         session.post(f"{base}/api/worklist/", json=order, timeout=30).raise_for_status()
+        report = {"patient_id": str(number), "performed_station_ae_title": "CT1", "modality": "CT"}
+        session.post(f"{base}/api/procedure-steps/", json=report, timeout=30).raise_for_status()
     wait_for(lambda: session.get(f"{base}/api/study-links/", timeout=30).json()["results"], what="studies met orders")
     return len(studies) + 2
 
@@ -171,22 +184,25 @@ def _body(case: Any, chance: Chance) -> bytes:
     if case.media_type == "multipart/related":
         return b"--b\r\nContent-Type: application/dicom\r\n\r\n%b\r\n--b--\r\n" % chance.body
     body = case.body
-    if chance.held and case.path.startswith("/api/worklist/"):
-        body = _plausible(body, dicom=case.media_type == "application/dicom+json")
+    if chance.held and case.path.startswith(_REST):
+        performed = "procedure-steps" in case.path
+        whole = _LONG | ({"performed_station_ae_title": "CT1"} if performed else {})
+        if case.media_type == "application/dicom+json":
+            body = PERFORMED if performed else ITEM
+        else:
+            body = _plausible(body, whole)
     if "json" in str(case.media_type) and isinstance(body, list | dict):
         return json.dumps(_mutated(body, chance.mutation)).encode()
     return chance.body
 
 
-def _plausible(body: Any, *, dicom: bool) -> Any:
-    """Of so many generated texts one is always wrong: an order of ours, with a few of them."""
-    if dicom:
-        return ITEM
+def _plausible(body: Any, whole: dict[str, str]) -> Any:
+    """Of so many generated texts one is always wrong: what is taken, with a few of them."""
     if isinstance(body, list):
-        return [_plausible(each, dicom=False) for each in body[:3]]
-    if not isinstance(body, dict) or "patient_id" not in body:
+        return [_plausible(each, whole) for each in body[:3]]
+    if not isinstance(body, dict) or not body.keys() & whole.keys():
         return body
-    return {**dict(list(body.items())[-3:]), "patient_id": "1", "patient_name": "Roe^Richard"}
+    return {**dict(list(body.items())[-2:]), **whole}
 
 
 def _mutated(document: Any, mutation: tuple[int, Any] | None) -> Any:
