@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from apps.storage.spool import _spool
+from apps.storage.spool import _spools
 from tests.browser import chromium
 from tests.node import Node, drop_databases
 
@@ -27,7 +27,9 @@ def _databases_dropped() -> Iterator[None]:
 def _spools_closed() -> Iterator[None]:
     """A test's own spool keeps files open; pynetdicom's `select` knows the first 1,024 descriptors of a process."""
     yield
-    _spool.cache_clear()
+    for spool in _spools.values():
+        del spool._handover  # the two hold each other
+    _spools.clear()
 
 
 @pytest.fixture

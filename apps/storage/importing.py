@@ -146,6 +146,7 @@ def _chunks(fd: int, offset: int) -> Iterator[bytes]:
 
 def _index(names: list[str], report: Report) -> None:
     """By this node's indexer if it runs, else here; and count what has become of them."""
+    intake.hand_over()
     try:
         with Indexer(spool()) as own:
             own.catch_up()

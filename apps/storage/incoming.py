@@ -1,4 +1,4 @@
-"""One file while it is being received: a blank of `tmp/` is filled, and in the end sealed into `ready/` or gone.
+"""One file while it is being received: a blank of `tmp/` is filled, and in the end sealed or gone.
 
 Bytes are gathered in memory, a stage at a time. What fits into one is scanned there and written once, its digest in
 place. Large pieces go to the disk past the page cache: what comes in does not push out what is being read.
@@ -139,8 +139,7 @@ class Incoming:
         return BytesWindow(self._stage[self._meta : self._staged])
 
     def seal(self, digest: str, slot: int) -> None:
-        """Durable when this returns, and in `ready/`: what Success stands for. The rename need not be durable, since
-        the name in `tmp/` is."""
+        """Durable when this returns, under its name in `tmp/`: what Success stands for."""
         encoded = digest.encode("ascii")
         with our_disk:
             if self._written:
@@ -150,9 +149,8 @@ class Incoming:
                 self._write_out(self._staged)
             if not failpoint("intake.sync"):
                 os.fdatasync(self._fd)
-            failpoint("intake.rename")
-            self._spool.accept(self._blank, self.name)
-            self._sealed = True
+        self._spool.accept(self._blank, self.name)
+        self._sealed = True
         failpoint("intake.durable")
 
     def _write_out(self, size: int) -> None:

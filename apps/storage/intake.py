@@ -32,8 +32,8 @@ STEPS = (
     "intake.written",
     "intake.checked",
     "intake.sync",
-    "intake.rename",
     "intake.durable",
+    "intake.rename",
     "intake.noticed",
 )
 
@@ -110,11 +110,16 @@ def receive(
 
 
 def announce(stored: Received) -> None:
-    """Tell the indexer, which would find it by itself a little later; and make ready for the next."""
+    """Its sender was told: on to the indexer with it, and make ready for the next."""
     here = spool()
-    notices.stored(here.root, stored)
+    here.announce(stored)
     failpoint("intake.noticed")
     here.restock()
+
+
+def hand_over() -> None:
+    """What this process has received goes on to the indexer now."""
+    spool().hand_over()
 
 
 def space() -> Space:
@@ -165,8 +170,8 @@ def _check(header: Header, sop_class_uid: str, sop_instance_uid: str, study_inst
 def wait_indexed(names: Sequence[str], timeout: float = 5.0) -> bool:
     """Wait until these have left `ready/`: indexed, or put aside. False when time is up."""
     here = spool()
-    waiting = set(here.waiting())
-    left = [name for name in reversed(names) if name in waiting]
+    here.hand_over()
+    left = here.still_waiting(reversed(names))
     if not left:
         return True
     notices.hurry(here.root)

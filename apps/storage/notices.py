@@ -9,6 +9,7 @@ import select
 import selectors
 import socket
 import threading
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -68,10 +69,15 @@ class _Sender:
 _sender = _Sender()
 
 
-def stored(root: Path, what: Received) -> None:
-    dump = what.dump()
-    if len(dump) <= _LARGEST:
-        _sender.send(root, dump)
+def stored(root: Path, several: Sequence[Received]) -> None:
+    """These are in `ready/`."""
+    message = received.dump(several)
+    if len(message) <= _LARGEST:
+        _sender.send(root, message)
+    elif len(several) > 1:
+        middle = len(several) // 2
+        stored(root, several[:middle])
+        stored(root, several[middle:])
 
 
 def hurry(root: Path) -> None:
@@ -144,8 +150,7 @@ class Inbox:
     def _drain(self, connection: socket.socket) -> None:
         try:
             while message := connection.recv(_LARGEST):
-                notice = received.load(message)
-                self.announced[notice.name] = notice
+                self.announced.update((one.name, one) for one in received.load(message))
         except BlockingIOError:
             return
         except OSError:

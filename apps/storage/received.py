@@ -2,6 +2,7 @@
 
 import marshal
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
@@ -12,6 +13,9 @@ from dicom.header import Header
 from dicom.part10 import Provenance
 
 _provenance = attrgetter(*(field.name for field in fields(Provenance)))
+_own = attrgetter(
+    "name", "digest", "size", "sop_class_uid", "sop_instance_uid", "transfer_syntax_uid", "dataset_offset"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +36,18 @@ class Received:
         offset = self.header.pixel_offset
         return None if offset is None else self.dataset_offset + offset
 
-    def dump(self) -> bytes:
-        """For `load`, in another process of the same node and version."""
-        own = (self.name, self.digest, self.size, self.sop_class_uid, self.sop_instance_uid)
-        provenance = _provenance(self.provenance)
-        return marshal.dumps(((*own, self.transfer_syntax_uid, self.dataset_offset), self.header.dump(), provenance))
+
+def dump(several: Iterable[Received]) -> bytes:
+    """For `load`, in another process of the same node and version."""
+    return marshal.dumps([(_own(one), one.header.dump(), _provenance(one.provenance)) for one in several])
 
 
-def load(dump: bytes) -> Received:
+def load(dump: bytes) -> list[Received]:
     """From a socket that only our own processes may open."""
-    (name, digest, size, sop_class, sop_instance, transfer_syntax, offset), header, provenance = marshal.loads(dump)
-    return Received(
-        name,
-        digest,
-        size,
-        sop_class,
-        sop_instance,
-        transfer_syntax,
-        offset,
-        Header.load(header),
-        Provenance(*provenance),
-    )
+    return [
+        Received(*(*own, Header.load(header), Provenance(*provenance)))
+        for own, header, provenance in marshal.loads(dump)
+    ]
 
 
 def read(path: Path) -> Received:

@@ -7,16 +7,22 @@ import itertools
 import logging
 import os
 import re
+import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
 
+from apps.failpoints import failpoint
+from apps.storage import notices
 from apps.storage.blanks import Blank, Blanks, abandoned, is_writers
 from apps.storage.disk import sync
+from apps.storage.handover import Handover
+from apps.storage.received import Received
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +60,7 @@ class Spool:
         self.ready = root / "ready"
         self.failed = root / "failed"
         self._blanks = Blanks(self.tmp)
+        self._handover = Handover(move=self._move, tell=partial(notices.stored, root))
 
     def make(self) -> None:
         """The directories that are missing, durably."""
@@ -77,7 +84,19 @@ class Spool:
             self._blanks.restock()
 
     def accept(self, blank: Blank, name: str) -> None:
-        """A file that is whole and durable goes to `ready/`. Raises OSError."""
+        """A file that is whole and durable; when it is announced, it goes to `ready/`."""
+        self._handover.add(blank, name)
+
+    def announce(self, stored: Received) -> None:
+        """Its sender was told: to `ready/` and to the indexer with it, soon."""
+        self._handover.announce(stored)
+
+    def hand_over(self) -> None:
+        """To `ready/` with all that this process has received, now."""
+        self._handover.hand_over()
+
+    def _move(self, blank: Blank, name: str) -> None:
+        failpoint("intake.rename")
         try:
             os.rename(str(blank.number), self.waiting_at(name), src_dir_fd=blank.folder)
         except FileNotFoundError:  # somebody has removed `ready/`
@@ -101,8 +120,13 @@ class Spool:
             self.make()
             return []
 
+    def still_waiting(self, names: Iterable[str]) -> list[str]:
+        """Those of them that wait, in the same order."""
+        waiting = {*self._handover.names, *self.waiting()}
+        return [name for name in names if name in waiting]
+
     def is_waiting(self, name: str) -> bool:
-        return os.access(self.waiting_at(name), os.F_OK)
+        return name in self._handover.names or os.access(self.waiting_at(name), os.F_OK)
 
     def put_aside(self, name: str) -> None:
         """From `ready/` to `failed/`: kept, out of the way."""
@@ -133,13 +157,20 @@ class Spool:
         return found
 
 
-@lru_cache
-def _spool(root: Path, node: str) -> Spool:
-    here = Spool(root, node)
-    here.make()
-    return here
+_spools: dict[tuple[Path, str], Spool] = {}
+_making = threading.Lock()
 
 
 def spool() -> Spool:
-    """This node's, ready to be used."""
-    return _spool(settings.SPOOL, settings.NODE)
+    """This node's, ready to be used; one for all threads, since it knows what is still to be handed over."""
+    which = (settings.SPOOL, settings.NODE)
+    return _spools.get(which) or _made(*which)
+
+
+def _made(root: Path, node: str) -> Spool:
+    with _making:
+        if (root, node) not in _spools:
+            here = Spool(root, node)
+            here.make()
+            _spools[root, node] = here
+        return _spools[root, node]

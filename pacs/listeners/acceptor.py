@@ -8,7 +8,7 @@ from apps import context
 from apps.network.current import CurrentRules
 from apps.network.log import AssociationJournal
 from apps.network.session import Session
-from apps.storage.intake import wait_indexed
+from apps.storage.intake import hand_over, wait_indexed
 from dicom import status
 from dicom.dimse import Association, Message
 from dicom.dimse.negotiation import LOCAL_LIMIT_EXCEEDED, Accept, AssociateRequest, Reject
@@ -132,5 +132,7 @@ class IncomingAssociation:
     def end(self, assoc: Association | None, outcome: str) -> None:
         if assoc is None or self.session is None:
             return  # never negotiated: a probe, a refused caller, nonsense
+        if self.session.stored:  # not released: nobody has waited for it
+            hand_over()
         logger.info("association with %s ended: %s", assoc.calling_ae_title, outcome)
         self.journal.ended(assoc, self.session, outcome)

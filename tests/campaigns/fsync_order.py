@@ -1,8 +1,8 @@
 """In which order the listeners speak to the disk and to the sender: `python -m tests.campaigns.fsync_order`.
 
 strace watches. For every stored file: it is made in a directory below `tmp/`, which is fsynced, so that its name is
-durable before it is filled; then fdatasync of its bytes, rename into `ready/`, and only then the response. Nothing is
-written to the file after its fdatasync.
+durable before it is filled; then fdatasync of its bytes, and only then the response. Nothing is written to the file
+after its fdatasync, and in the end it is renamed into `ready/`.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import data
@@ -64,17 +64,19 @@ class Stored:
 
     named: bool = False
     synced: bool = False
-    written_after_sync: bool = False
+    acknowledged: bool = False
+    faults: list[str] = field(default_factory=list)
 
-    def faults(self) -> list[str]:
-        found = []
+    def write(self) -> None:
+        if self.synced:
+            self.faults.append("written after its fdatasync")
+
+    def acknowledge(self) -> None:
+        self.acknowledged = True
         if not self.named:
-            found.append("no fsync of the directory after the file was made")
+            self.faults.append("no fsync of the directory after the file was made")
         if not self.synced:
-            found.append("no fdatasync of the file before its rename")
-        if self.written_after_sync:
-            found.append("written after its fdatasync")
-        return found
+            self.faults.append("no fdatasync of the file before its response")
 
 
 _WRITES = {"write", "writev", "pwrite64", "pwritev"}
@@ -91,7 +93,7 @@ class Judge:
 
     def __init__(self) -> None:
         self.files: dict[tuple[str, str], Stored] = {}
-        self.renamed: dict[int, Stored] = {}  # by thread: what it is about to answer for
+        self.filled: dict[int, Stored] = {}  # by thread: what it is about to answer for
         self.stored = 0
         self.faults: list[str] = []
 
@@ -102,14 +104,17 @@ class Judge:
             for (folder, _), file in self.files.items():
                 file.named = file.named or folder == found["folder"]
         elif call.name in {*_WRITES, "fdatasync"} and (found := _FILE.match(call.arguments)):
-            file = self.files.setdefault((found["folder"], found["name"]), Stored())
-            file.written_after_sync = file.written_after_sync or (call.name in _WRITES and file.synced)
-            file.synced = file.synced or call.name == "fdatasync"
+            file = self.filled[call.thread] = self.files.setdefault((found["folder"], found["name"]), Stored())
+            if call.name in _WRITES:
+                file.write()
+            else:
+                file.synced = True
+        elif call.thread in self.filled and call.name in _SENDS and _TO_SENDER.match(call.arguments):
+            self.filled.pop(call.thread).acknowledge()
         elif call.name.startswith("rename") and (found := _RENAMED.match(call.arguments)):
-            self.renamed[call.thread] = self.files.pop((found["folder"], found["name"]), Stored())
-        elif call.thread in self.renamed and call.name in _SENDS and _TO_SENDER.match(call.arguments):
-            self.stored += 1
-            self.faults += self.renamed.pop(call.thread).faults()
+            file = self.files.pop((found["folder"], found["name"]), Stored())
+            self.stored += file.acknowledged
+            self.faults += file.faults
 
 
 def judge(trace: Path) -> tuple[int, list[str]]:

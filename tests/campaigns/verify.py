@@ -32,10 +32,10 @@ def settled(node: Node, timeout: float = 120) -> None:
 
 
 def _is_settled(root: Path) -> bool:
-    """Nothing waits, nor lies in `tmp/` where the indexer will find it."""
+    """Nothing waits, nor lies in `tmp/` where the indexer will find it, or whence it will be handed over."""
     for path in (root / "tmp").iterdir():
         with contextlib.suppress(FileNotFoundError), abandoned(path) as folder:
-            if folder is not None:
+            if folder is not None or any(file.stat().st_size for file in path.iterdir()):
                 return False
     return not os.listdir(root / "ready")
 

@@ -122,9 +122,11 @@ def receive(
         fragments=fragments(data) if pieces is None else pieces,
     )
     intake.announce(received)
+    intake.hand_over()
     return received
 
 
 def index() -> None:
+    intake.hand_over()
     with Indexer(spool()) as indexer:
         indexer.catch_up()

@@ -21,13 +21,14 @@ from pytest_django import Settings
 from apps.storage import intake
 from apps.storage.blanks import Blanks
 from apps.storage.intake import Refused, wait_indexed
-from apps.storage.received import load, read
+from apps.storage.received import dump, load, read
 from apps.storage.sources import ForeignFile
 from apps.storage.space import NoSpace, Reservation, Space
 from apps.storage.spool import Spool, spool
 from dicom import status
 from dicom.errors import InvalidDataSet
 from dicom.sop_classes import is_storage
+from tests.node import wait_for
 from tests.storage.made import CT, EXPLICIT, IMPLICIT, data_set, fragments, index, provenance, receive
 
 HANGING_PROTOCOL = "1.2.840.10008.5.1.4.38.1"
@@ -75,7 +76,7 @@ def test_the_file_says_who_sent_it_and_how() -> None:
 
 def test_a_notice_carries_all_that_the_file_says() -> None:
     received = receive()
-    assert load(received.dump()) == received
+    assert load(dump([received])) == [received]
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
@@ -171,7 +172,7 @@ def test_a_broken_association_leaves_nothing() -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT])
-@pytest.mark.parametrize("call", ["open", "pwrite", "fdatasync", "rename", "fsync"])
+@pytest.mark.parametrize("call", ["open", "pwrite", "fdatasync", "fsync"])
 def test_whatever_our_disk_refuses_is_a700_and_works_again_later(
     call: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +190,34 @@ def test_whatever_our_disk_refuses_is_a700_and_works_again_later(
     if call in ("open", "fsync"):
         assert list(spool().tmp.glob("*/*")) == [], "a disk that fails for long is not filled with blanks"
     receive()
+
+
+def test_a_durable_file_that_cannot_be_moved_is_moved_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "rename", refuse)
+        names = [receive(sop="1.1").name, receive(sop="1.2").name]
+        assert wait_indexed(names, timeout=0.01) is False
+        assert spool().waiting() == []
+        assert len(written()) == 2
+    receive(sop="1.3")
+    assert set(spool().waiting()) > set(names)
+
+
+def test_what_is_announced_is_handed_over_before_long() -> None:
+    received = intake.receive(
+        provenance=provenance(),
+        sop_class_uid=CT,
+        sop_instance_uid="1.2.3.1.1.1",
+        transfer_syntax_uid=EXPLICIT,
+        fragments=fragments(data_set()),
+    )
+    assert (len(written()), spool().waiting(), spool().is_waiting(received.name)) == (1, [], True)
+    intake.announce(received)
+    wait_for(lambda: spool().waiting() == [received.name], what="it is in ready/")
+    assert written() == []
 
 
 @pytest.mark.parametrize("most", [1000, 4096, 4096 * 50])
@@ -441,6 +470,7 @@ def test_every_file_of_pydicom_is_stored_bit_for_bit_or_refused_with_a_reason() 
             refused[path] = str(error)
         else:
             stored[received.name] = data
+    intake.hand_over()
     for name, data in stored.items():
         assert (spool().ready / name).read_bytes().endswith(data)
         assert read(spool().ready / name).digest == blake3(data).hexdigest()

@@ -77,6 +77,7 @@ def test_without_the_database_the_answer_is_503_and_what_came_waits(
     answer = post(sender, body(made.data_set()))
     assert answer.status_code == 503
     assert int(answer["Retry-After"]) > 0
+    intake.hand_over()
     assert len(spool().waiting()) == 1
     made.index()
     assert Instance.objects.count() == 1
