@@ -157,7 +157,7 @@ def text(document: Mapping[str, Any], name: str) -> str:
     value = document.get(name)
     if not isinstance(value, str | None):
         raise InvalidRequest({name: "no text"})
-    return value or ""
+    return _readable(name, value or "")
 
 
 def params_of(request: Request, *, without: Sequence[str] = ()) -> dict[str, list[str]]:
@@ -174,7 +174,13 @@ def known(request: Request, *names: str) -> Mapping[str, list[str]]:
 
 def one(params: Params, name: str) -> str:
     """The last one given."""
-    return (params.get(name) or [""])[-1].strip()
+    return _readable(name, (params.get(name) or [""])[-1].strip())
+
+
+def _readable(name: str, said: str) -> str:
+    if any(character < " " and character not in "\n\t" for character in said):
+        raise InvalidRequest({name: "holds a control character"})
+    return said
 
 
 def limit_of(params: Params) -> int:

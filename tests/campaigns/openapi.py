@@ -47,6 +47,7 @@ _WINDOWS: Final = ("40,400,linear", "40,0,linear", "nan,1,sigmoid", "1e400,1,lin
 _REST: Final = "/api/"  # which speaks JSON only
 _NAMES_OF_URI: Final = {"study": "study", "series": "series", "object": "instance"}
 _WAYS: Final = ("7FE00010", "00100010", "00081140/0/00081155", "00081140/999999/00081155", "x")
+_CREATED: Final = ("/api/worklist/", "/api/worklist/bulk/", "/api/procedure-steps/")
 _LONG: Final = {"patient_id": "1", "patient_name": "Roe^Richard", "modality": "CT"}  # in bodies of many fields
 ITEM: Final[dict[str, Any]] = {
     "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Roe^Richard"}]},
@@ -184,7 +185,7 @@ def _body(case: Any, chance: Chance) -> bytes:
     if case.media_type == "multipart/related":
         return b"--b\r\nContent-Type: application/dicom\r\n\r\n%b\r\n--b--\r\n" % chance.body
     body = case.body
-    if chance.held and case.path.startswith(_REST):
+    if chance.held and case.path in _CREATED:
         performed = "procedure-steps" in case.path
         whole = _LONG | ({"performed_station_ae_title": "CT1"} if performed else {})
         if case.media_type == "application/dicom+json":
@@ -200,9 +201,7 @@ def _plausible(body: Any, whole: dict[str, str]) -> Any:
     """Of so many generated texts one is always wrong: what is taken, with a few of them."""
     if isinstance(body, list):
         return [_plausible(each, whole) for each in body[:3]]
-    if not isinstance(body, dict) or not body.keys() & whole.keys():
-        return body
-    return {**dict(list(body.items())[-2:]), **whole}
+    return {**dict(list(body.items())[-2:]), **whole} if isinstance(body, dict) else body
 
 
 def _mutated(document: Any, mutation: tuple[int, Any] | None) -> Any:

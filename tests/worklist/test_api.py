@@ -4,6 +4,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -294,3 +295,20 @@ def test_a_step_there_is_not_is_not_found(ris: Client, key: str) -> None:
     ):
         assert answer.status_code == 404
         assert answer["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\x1b[31m"])
+def test_a_control_character_is_nowhere_taken(ris: Client, text: str) -> None:
+    address = f"/api/worklist/{made(ris)['id']}/"
+    for answer, name in (
+        (send(ris, "post", f"{address}cancel/", {"reason": text}), "reason"),
+        (ris.delete(f"{address}?{urlencode({'reason': text})}"), "reason"),
+        (send(ris, "patch", address, {"patient_comments": text}), "patient_comments"),
+        (send(ris, "post", "/api/worklist/", {**ORDER, text: 1}), text),
+        (ris.get("/api/worklist/?patient_id=a%00b"), "patient_id"),
+    ):
+        assert (answer.status_code, set(answer.json()["errors"])) == (400, {name})
+    other = {"00380060": {"vr": "LO", "Value": [text]}}
+    kept = send(ris, "patch", address, {"other_attributes": other}).json()["other_attributes"]
+    assert "\0" not in str(kept)
+    assert "\x1b" not in str(kept)

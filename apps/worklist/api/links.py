@@ -27,6 +27,7 @@ from apps.worklist import deciding, plain
 from apps.worklist.api import description
 from apps.worklist.models import LinkState, RequestedProcedure, StudyLink
 from dicom.sop_classes import Service
+from dicom.values import is_uid
 
 _STUDY: Final = (
     "patient_id",
@@ -43,7 +44,7 @@ _ORDER: Final = "requested_procedure__imaging_service_request__patient"
 _STEPS: Final = "requested_procedure__steps"
 _FILTERS: Final[Mapping[str, Callable[[list[str]], Q]]] = {
     "state": lambda values: Q(state__in=_states(values)),
-    "study_instance_uid": lambda values: Q(study_instance_uid__in=values),
+    "study_instance_uid": lambda values: Q(study_instance_uid__in=_uids(values)),
     "step": lambda values: Q(
         requested_procedure__in=RequestedProcedure.objects.filter(steps__in=[_whole("step", one) for one in values])
     ),
@@ -194,6 +195,12 @@ def _states(values: list[str]) -> set[str]:
     if wrong := names - set(LinkState.values):
         raise InvalidRequest({"state": f"{min(wrong)[:16]} is none of {', '.join(LinkState.values)}"})
     return names
+
+
+def _uids(values: list[str]) -> list[str]:
+    if not all(is_uid(value) for value in values):
+        raise InvalidRequest({"study_instance_uid": "no UID"})
+    return values
 
 
 def _whole(name: str, said: str) -> int:
