@@ -54,10 +54,10 @@ def time_passes(seconds: float) -> None:
 
 
 def work() -> list[Job]:
-    """What the worker does each second; the jobs that wait then."""
+    """What the worker does each second; the jobs of this kind that wait then."""
     outbox.dispatch()
     run_due()
-    return list(Job.objects.filter(state=JobState.QUEUED))
+    return list(Job.objects.filter(kind="warm_up", state=JobState.QUEUED))
 
 
 def kept(settings: Settings, name: str) -> list[Path]:
@@ -75,7 +75,7 @@ def test_a_series_is_made_ready_when_it_has_been_quiet_for_a_minute(settings: Se
     assert made == ["1.2.3.1.1", "1.2.3.1.2"]
     assert len(kept(settings, "metadata")) == 1
     assert len(kept(settings, "thumbnails")) == 1
-    assert JobLine.objects.get().text == "1 series made ready"
+    assert JobLine.objects.get(job__kind="warm_up").text == "1 series made ready"
 
 
 def test_who_asks_then_finds_it_made(client: Client, made: list[str]) -> None:
@@ -133,7 +133,7 @@ def test_what_somebody_waits_for_goes_first(made: list[str]) -> None:
     work()
     time_passes(61)
     assert queue.claim(worker="test", kinds=["warm_up", "other"])
-    Job.objects.update(state=JobState.QUEUED, lease_until=None)
+    Job.objects.filter(kind="warm_up").update(state=JobState.QUEUED, lease_until=None)
     queue.submit(kind="other", principal=system("test"))
     claimed = queue.claim(worker="test", kinds=["warm_up", "other"])
     assert claimed is not None
@@ -148,7 +148,7 @@ def test_a_file_that_is_lost_stops_nothing(settings: Settings, made: list[str]) 
     time_passes(61)
     assert work() == []
     assert len(kept(settings, "metadata")) == 1
-    assert Job.objects.get().state == JobState.SUCCEEDED
+    assert Job.objects.get(kind="warm_up").state == JobState.SUCCEEDED
 
 
 def test_a_study_that_comes_image_by_image_is_told_of_once_in_a_while() -> None:
