@@ -13,5 +13,5 @@ EVENTS: Mapping[str, Sequence[Reaction]] = {
         # Not before a study has begun to be whole; a shorter delay would have it told of with each image.
         Reaction("link_studies", gathers="study_instance_uid", delay=timedelta(seconds=10)),
     ],
-    STEP_CHANGED: [Reaction("link_orders", gathers="step")],
+    STEP_CHANGED: [Reaction("link_orders", gathers="step"), Reaction("link_performed", gathers="step")],
 }

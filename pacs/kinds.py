@@ -6,6 +6,7 @@ from datetime import time
 from apps.accounts import idempotency
 from apps.jobs import schedules, upkeep
 from apps.jobs.run import JobRun
+from apps.mpps import scheduled
 from apps.network import log
 from apps.qr import warm_up
 from apps.storage import archive
@@ -30,6 +31,7 @@ KINDS: Mapping[str, Callable[[JobRun], None]] = {
     "warm_up": warm_up.warm_up,
     "link_studies": linking.link_studies,
     "link_orders": linking.link_orders,
+    "link_performed": scheduled.link_performed,
 }
 
 # Once a day each, local time; rows from then on, for an administrator to change.

@@ -91,6 +91,9 @@ class ScheduledStepAttributes(models.Model):
     step = models.ForeignKey(
         ScheduledProcedureStep, models.SET_NULL, null=True, blank=True, related_name="performed_as"
     )
+    of_another_patient = models.BooleanField(
+        default=False, help_text="Names a step of another patient, and is not linked to it: a person decides."
+    )
     by_hand = models.BooleanField(default=False, help_text="Linked or unlinked by a person.")
 
     class Meta:

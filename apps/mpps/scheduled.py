@@ -3,11 +3,12 @@
 from typing import Final
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from apps.accounts.principal import Principal, system
 from apps.audit import trail
 from apps.audit.trail import Actor
+from apps.jobs.run import JobRun
 from apps.mpps.models import TEXT, UID, PerformedProcedureStep, PerformedStatus, ScheduledStepAttributes
 from apps.worklist import deciding, schedule
 from apps.worklist.models import RequestedProcedure, ScheduledProcedureStep, StepStatus
@@ -31,9 +32,53 @@ def write(performed: PerformedProcedureStep) -> None:
             requested_procedure_id=text(item, 0x00401001)[:TEXT],
             scheduled_procedure_step_id=text(item, 0x00400009)[:TEXT],
         )
-        row.step = meant(row)
+        _link(row)
         row.save()
     report(performed)
+
+
+def link_performed(run: JobRun) -> None:
+    """A kind of job: performed steps that were reported before the order they name was here, or was as it is."""
+    linked = 0
+    for step in ScheduledProcedureStep.objects.filter(pk__in=run.arguments.get("step", [])).order_by("pk"):
+        run.check()
+        linked += _adopt(step)
+    run.log(f"{linked} performed steps linked")
+
+
+def _adopt(step: ScheduledProcedureStep) -> int:
+    """Those that name this step and are linked to none; how many."""
+    named = Q(study_instance_uid=step.requested_procedure.study_instance_uid)
+    named |= Q(scheduled_procedure_step_id=step.scheduled_procedure_step_id)
+    with transaction.atomic():
+        rows = ScheduledStepAttributes.objects.select_for_update(of=("self",)).select_related("performed")
+        adopted = 0
+        for row in rows.filter(named, step=None, by_hand=False).order_by("pk"):
+            before = row.of_another_patient
+            _link(row)
+            if row.step_id is not None or row.of_another_patient != before:
+                row.save(update_fields=["step", "of_another_patient"])
+            if row.step_id is not None:
+                adopted += 1
+                settle(row.step_id, detail={"performed": row.performed.sop_instance_uid})
+    return adopted
+
+
+def _link(row: ScheduledStepAttributes) -> None:
+    """To the step it names, unless that is another patient's."""
+    step = meant(row)
+    row.of_another_patient = step is not None and not _same_patient(row.performed, step)
+    row.step = None if row.of_another_patient else step
+
+
+def _same_patient(performed: PerformedProcedureStep, step: ScheduledProcedureStep) -> bool:
+    """A report without a patient ID is about whom the step is for."""
+    patient = step.requested_procedure.imaging_service_request.patient
+    pairs = (
+        (performed.patient_id, patient.patient_id),
+        (performed.issuer_of_patient_id, patient.issuer_of_patient_id),
+    )
+    return all(ours == theirs for theirs, ours in pairs if theirs and ours)
 
 
 def meant(row: ScheduledStepAttributes) -> ScheduledProcedureStep | None:
@@ -81,8 +126,8 @@ def attach(*, principal: Principal, item_id: int, step_id: int | None, reason: s
         if row is None:
             raise schedule.NoSuchStep("There is no such performed step")
         before, after = row.step_id, schedule.locked(step_id).pk if step_id is not None else None
-        row.step_id, row.by_hand = after, True
-        row.save(update_fields=["step", "by_hand"])
+        row.step_id, row.by_hand, row.of_another_patient = after, True, False
+        row.save(update_fields=["step", "by_hand", "of_another_patient"])
         detail = {"performed": row.performed.sop_instance_uid}
         for changed in sorted({key for key in (before, after) if key is not None}):
             settle(changed, detail=detail, reason=reason, principal=principal)

@@ -6,6 +6,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from apps.accounts.principal import Kind, Principal, system
+from apps.jobs import outbox
+from apps.jobs.runner import run_due
 from apps.mpps import procedure_step, scheduled
 from apps.mpps.models import PerformedProcedureStep, PerformedStatus
 from apps.worklist import schedule
@@ -72,6 +74,35 @@ def test_a_step_that_nobody_scheduled_stands_for_itself() -> None:
     performed = begin("1.9.1", item(StudyInstanceUID="1.77", ScheduledProcedureStepID="", AccessionNumber=""))
     assert [row.step for row in performed.scheduled.all()] == [None]
     assert end("1.9.1").status == "COMPLETED"
+
+
+def test_an_order_that_comes_after_its_report_has_started() -> None:
+    performed = begin("1.9.1")
+    outbox.dispatch()
+    run_due()
+    step = ordered(study_instance_uid=STUDY)
+    outbox.dispatch()
+    run_due()
+    assert status(step) == "STARTED"
+    assert performed.scheduled.get().step == step
+    end("1.9.1")
+    assert status(step) == "COMPLETED"
+
+
+def test_a_report_of_another_patient_leaves_the_step_to_a_person() -> None:
+    step = ordered(study_instance_uid=STUDY)
+    performed = begin("1.9.1", PatientID="18")
+    row = performed.scheduled.get()
+    assert (row.step, row.of_another_patient) == (None, True)
+    assert status(step) == "SCHEDULED"
+    scheduled.attach(principal=TECHNOLOGIST, item_id=row.pk, step_id=step.pk, reason="old patient ID")
+    assert status(step) == "STARTED"
+
+
+def test_a_report_without_a_patient_is_about_the_steps() -> None:
+    step = ordered(study_instance_uid=STUDY)
+    begin("1.9.1", PatientID="")
+    assert status(step) == "STARTED"
 
 
 def test_one_performed_step_can_be_several_scheduled_ones() -> None:
