@@ -1,7 +1,7 @@
 """What the DIMSE edges that answer queries have in common, PS3.4 C.4.1.3 and K.4.1.3."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from django.db import InterfaceError, OperationalError
@@ -14,12 +14,13 @@ from dicom.errors import InvalidDataSet, InvalidValue
 
 log = logging.getLogger(__name__)
 
+BATCH = 20  # answers that leave in one write; whether they are still wanted is seen in between
 Work = Callable[[Session, Association, Message], int]
 MISREAD = (InvalidDataSet, InvalidValue, DataSetTooLong)
 
 
 class Answers(Protocol):
-    """To one query, encoded; read as they are taken."""
+    """To one query, read as they are taken."""
 
     @property
     def limit_reached(self) -> bool:
@@ -29,7 +30,9 @@ class Answers(Protocol):
     def has_unsupported(self) -> bool:
         """Whether a key was asked for that is neither matched nor answered."""
 
-    def __iter__(self) -> Iterator[bytes]: ...
+    def batches(self) -> Iterator[Sequence[bytes]]:
+        """Encoded, as many as leave in one write."""
+        ...
 
 
 def answer(session: Session, assoc: Association, message: Message, work: Work, away: int) -> None:
@@ -55,12 +58,12 @@ def find(
     except MISREAD as error:
         return refuse(assoc, message, error)
     pending = status.PENDING_OPTIONAL_KEYS_UNSUPPORTED if answers.has_unsupported else status.PENDING
-    for data_set in answers:
+    for data_sets in answers.batches():
         if assoc.is_cancelled(message):
             return respond(assoc, message, status.CANCEL)
         if assoc.stopping:
             return respond(assoc, message, status.QR_OUT_OF_RESOURCES, "Shutting down")
-        assoc.respond(message, pending, data_set=data_set)
+        assoc.respond_each(message, pending, data_sets)
     if answers.limit_reached and not peer.success_at_limit:
         comment = f"More than {peer.query_limit} match: ask for less"
         return respond(assoc, message, status.QR_OUT_OF_RESOURCES, comment)

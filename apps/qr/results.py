@@ -1,12 +1,15 @@
 """Rows -> data sets of query answers: exactly the keys asked for, and those that PS3.4 C.4.1.1.3.2 adds."""
 
 import struct
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from apps.accounts.principal import Principal
+from apps.network.answering import BATCH
 from apps.qr.attributes import (
     INSTANCE_AVAILABILITY,
     QUERY_RETRIEVE_LEVEL,
@@ -58,15 +61,18 @@ class Answers:
         ]
 
     def __iter__(self) -> Iterator[bytes]:
-        limit = self._query.limit
-        given = 0
+        return chain.from_iterable(self.batches())
+
+    def batches(self) -> Iterator[list[bytes]]:
+        """As many as leave in one write."""
+        left = self._query.limit or sys.maxsize
         for page in pages(self._query, self._columns, self._principal):
-            for row in page:
-                if limit and given == limit:
-                    self.limit_reached = True
-                    return
-                given += 1
-                yield self._encoded(row)
+            for at in range(0, min(left, len(page)), BATCH):
+                yield [self._encoded(row) for row in page[at : min(at + BATCH, left)]]
+            if len(page) > left:
+                self.limit_reached = True
+                return
+            left -= len(page)
 
     def _encoded(self, row: Row) -> bytes:
         def made(to_bytes: Encode) -> list[ElementIn]:

@@ -193,12 +193,16 @@ class ScheduledProcedureStep(models.Model):
             models.CheckConstraint(condition=models.Q(status__in=StepStatus.values), name="worklist_step_status"),
         ]
         indexes = [
-            # As answers are sorted; `id` behind it: keyset pages of one moment walk the index.
+            # As answers are sorted; `id` behind it: keyset pages of one moment walk the index. What else a modality
+            # asks for stands in it too: of a day's steps only those that match are read.
             models.Index(
                 fields=[
                     "scheduled_procedure_step_start_date_value",
                     "scheduled_procedure_step_start_time_value",
                     "id",
+                    "scheduled_station_ae_title",
+                    "modality",
+                    "status",
                 ],
                 name="worklist_step_start",
             ),

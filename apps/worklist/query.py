@@ -167,16 +167,20 @@ class _Reader:
             self.unsupported.append(tag)  # of the other level, private, or nobody knows what
             return
         items = asked.items(tag)
+        if items or asked.elements[tag].value:  # most ask for an answer only
+            self._match(tag, attribute, asked)
+        level = attribute.level if attribute else Level.STEP if self.known is _IN_STEP else level_of_other(tag)
+        tags = tuple(sorted({nested for item in items for nested in item.elements}))
+        self.returns[tag] = Return(tag, level, attribute, tags)
+
+    def _match(self, tag: int, attribute: Attribute | None, asked: Identifier) -> None:
         text = asked.text(tag)
         if attribute is not None and attribute.kind is not None:
             key = _few(matching.parse(attribute.vr, text, tag=tag), tag)
             if key != UNIVERSAL:
                 self.conditions.append(Condition(attribute, key))
-        elif text.strip("*\\ \0") or any(_asks(item) for item in items):
+        elif text.strip("*\\ \0") or any(_asks(item) for item in asked.items(tag)):
             self.unsupported.append(tag)
-        level = attribute.level if attribute else Level.STEP if self.known is _IN_STEP else level_of_other(tag)
-        tags = tuple(sorted({nested for item in items for nested in item.elements}))
-        self.returns[tag] = Return(tag, level, attribute, tags)
 
 
 def _asks(item: Identifier) -> bool:

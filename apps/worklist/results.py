@@ -1,13 +1,16 @@
 """Rows -> data sets of worklist answers: exactly the keys asked for (PS3.4 K.4.1.3.2)."""
 
 import json
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import islice
 from threading import Lock
 from typing import Any, Final
 
 from apps.accounts.principal import Principal
+from apps.network.answering import BATCH
 from apps.worklist import rows
 from apps.worklist.attributes import (
     BY_NAME,
@@ -31,6 +34,7 @@ _CHARACTER_SET: Final = f"{SPECIFIC_CHARACTER_SET:08X}"
 _NEVER_EMPTY: Final = frozenset(
     BY_NAME[name].tag for name in ("requested_procedure_code_sequence", "scheduled_protocol_code_sequence")
 )
+_NOTHING: Final = frozenset({"{}", "[]"})
 _REMEMBERED: Final = 8192  # answers of this process
 _SHORT: Final = 8192  # bytes of one
 
@@ -47,28 +51,39 @@ class Answers:
         self._layout = _layout(query.returns, transfer_syntax_uid)
         self._station = rows.station_of(query, view) or ""
 
-    def __iter__(self) -> Iterator[bytes]:
-        given = 0
-        for page in rows.pages(self._query, self._view, self._principal, limit=self._limit):
-            encoded = self._page(page)
-            for row in page:
-                if self._limit and given == self._limit:
-                    self.limit_reached = True
-                    return
-                if answer := encoded.get(row[0]):
-                    given += 1
-                    yield answer
+    def batches(self) -> Iterator[list[bytes]]:
+        """As many as leave in one write."""
+        left = self._limit or sys.maxsize
+        # Of many steps most were encoded lately: it is enough to know which they are.
+        wanted = self._layout.columns if rows.names_few(self._query) else ()
+        for page in rows.pages(self._query, self._view, self._principal, wanted=wanted, limit=self._limit):
+            shown = self._encoded(page[:left], whole=bool(wanted))
+            while batch := list(islice(shown, BATCH)):
+                yield batch
+            if len(page) > left:
+                self.limit_reached = True
+                return
+            left -= len(page)
 
-    def _page(self, page: Sequence[Row]) -> dict[int, bytes]:
-        """By key of the step; of one that was not encoded lately the columns are read."""
+    def _encoded(self, page: Sequence[Row], *, whole: bool) -> Iterator[bytes]:
+        """Of steps that were not encoded lately the columns are read; one that is gone meanwhile is left out."""
         layout = self._layout
         found = {row[0]: answer for row in page if (answer := _remembered.get((layout, rows.version(row))))}
-        for row in rows.of_steps([row[0] for row in page if row[0] not in found], layout.columns):
-            answer, lasting = layout.encode(row, self._station)
-            found[row[0]] = answer
-            if lasting and len(answer) <= _SHORT:
-                _remembered.put((layout, rows.version(row)), answer)
-        return found
+        missing = [row for row in page if row[0] not in found]
+        if not whole:
+            missing = rows.of_steps([row[0] for row in missing], layout.columns)
+        unread = {row[0]: row for row in missing}
+        for row in page:
+            if row[0] in found:
+                yield found[row[0]]
+            elif row[0] in unread:
+                yield self._made(unread[row[0]])
+
+    def _made(self, row: Row) -> bytes:
+        answer, lasting = self._layout.encode(row, self._station)
+        if lasting and len(answer) <= _SHORT:
+            _remembered.put((self._layout, rows.version(row)), answer)
+        return answer
 
 
 class _Lately:
@@ -102,10 +117,14 @@ class _Layout:
         self.columns: list[str] = []
         self._returns = returns
         self._transfer_syntax_uid = transfer_syntax_uid
-        self._others = {level: self._index(f"{PATHS[level]}other_attributes") for level in Level}
+        self._others: dict[Level, int] = {}
+        self._keep_others(Level.STEP)  # where the character set is
         self._station = self._index(_STATION.column)
         self._outside = [self._part(returned) for returned in returns.outside]
         self._step = [self._part(returned) for returned in returns.step or ()]
+
+    def _keep_others(self, level: Level) -> None:
+        self._others[level] = self._index(f"{PATHS[level]}other_attributes")
 
     def _index(self, column: str) -> int:
         """Where in a row its value is."""
@@ -117,6 +136,7 @@ class _Layout:
     def _part(self, returned: Return) -> _Part:
         attribute = returned.attribute
         if attribute is None:
+            self._keep_others(returned.level)
             return partial(_other, returned, f"{returned.tag:08X}")
         make = _MAKERS.get(attribute.name) or (_codes if attribute.vr == "SQ" else _text)
         return partial(make, returned, attribute.vr, self._index(attribute.column))
@@ -161,7 +181,9 @@ _layout = lru_cache(maxsize=256)(_Layout)
 
 def _text(returned: Return, vr: str, index: int, values: Sequence[Any], others: Others, encode: Encode) -> ElementIn:
     value = values[index]
-    return returned.tag, vr, encode(value) if value else None
+    if not value:
+        return returned.tag, vr, None
+    return returned.tag, vr, value.encode() if value.isascii() else encode(value)
 
 
 def _status(returned: Return, vr: str, index: int, values: Sequence[Any], others: Others, encode: Encode) -> ElementIn:
@@ -191,7 +213,9 @@ _MAKERS: Final = {STATUS.name: _status, BY_NAME["issuer_of_accession_number"].na
 
 def _json(value: Any) -> Any:
     """A column of JSON as drivers give it: SQLite's as text, a step's without a visit as nothing."""
-    return json.loads(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return None if value in _NOTHING else json.loads(value)
 
 
 def _text_of(entry: Json | None) -> str:

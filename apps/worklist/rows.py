@@ -28,7 +28,7 @@ from apps.worklist.models import (
 from apps.worklist.query import ON_THE_WIRE, STATUS, Condition, Query
 from dicom import matching
 from dicom.evaluate import matches
-from dicom.matching import AnyOf, Exact, Range
+from dicom.matching import AnyOf, Either, Exact, Key, Name, Range, Wildcard
 from dicom.sop_classes import Service
 
 FIRST_PAGE: Final = 100  # the first answer does not wait for hundreds
@@ -45,15 +45,38 @@ _MODELS: Final[Mapping[Level, tuple[str, type[Model]]]] = {
     Level.PATIENT: ("a", WorklistPatient),
     Level.VISIT: ("v", Visit),
 }
-_FROM: Final = """
-FROM {s} s JOIN {p} p ON p.id = s.requested_procedure_id JOIN {r} r ON r.id = p.imaging_service_request_id
-JOIN {a} a ON a.id = r.patient_id LEFT JOIN {v} v ON v.id = r.visit_id""".format(
-    **{alias: model._meta.db_table for alias, model in _MODELS.values()}
+_TABLE: Final = {alias: f"{model._meta.db_table} {alias}" for alias, model in _MODELS.values()}
+_VISIT: Final = f"LEFT JOIN {_TABLE['v']} ON v.id = r.visit_id"
+_DOWN: Final = f"CROSS JOIN {_TABLE['p']} ON p.imaging_service_request_id = r.id"
+_PATIENT: Final = f"JOIN {_TABLE['a']} ON a.id = r.patient_id"
+_FROM: Final = (
+    f"{_TABLE['s']} JOIN {_TABLE['p']} ON p.id = s.requested_procedure_id"
+    f" JOIN {_TABLE['r']} ON r.id = p.imaging_service_request_id JOIN {_TABLE['a']} ON a.id = r.patient_id {_VISIT}"
 )
+# Without statistics SQLite would rather walk all steps by start than find the few of a patient. It joins what is called
+# CROSS as it is written: from the level whose key names few.
+_FROM_ABOVE: Final[Mapping[Level, str]] = {
+    level: f"{first} CROSS JOIN {_TABLE['s']} ON s.requested_procedure_id = p.id {rest}"
+    for level, first, rest in (
+        (Level.PATIENT, f"{_TABLE['a']} CROSS JOIN {_TABLE['r']} ON r.patient_id = a.id {_DOWN}", _VISIT),
+        (Level.VISIT, f"{_TABLE['v']} CROSS JOIN {_TABLE['r']} ON r.visit_id = v.id {_DOWN}", _PATIENT),
+        (Level.REQUEST, f"{_TABLE['r']} {_DOWN}", f"{_PATIENT} {_VISIT}"),
+        (
+            Level.PROCEDURE,
+            _TABLE["p"],
+            f"JOIN {_TABLE['r']} ON r.id = p.imaging_service_request_id {_PATIENT} {_VISIT}",
+        ),
+    )
+}
 # Changes when a row or its place in the order does.
 _VERSION: Final = "s.id, s.revision, p.id, p.revision, r.revision, a.id, a.revision, v.id, v.revision"
 _DAY, _MOMENT = "s.scheduled_procedure_step_start_date_value", "s.scheduled_procedure_step_start_time_value"
+_ORDER: Final = f"{_DAY}, {_MOMENT}, s.id"
 _UNDATED: Final[tuple[str, list[Any]]] = f" AND {_DAY} IS NULL", []
+_INDEXED: Final = frozenset(
+    {"patient_id", "patient_name", "admission_id", "accession_number", "requested_procedure_id", "study_instance_uid"}
+)
+_NARROW: Final = 3  # letters that few names begin with
 HEAD: Final = 11  # columns of each row before those asked for: its version, and where it stands in the order
 
 
@@ -101,11 +124,14 @@ def pages(
         return
     sqlite = connection.vendor == "sqlite"
     where, parameters = as_sql(_matching(query, view), columns(), sqlite=sqlite)
+    few = names_few(query) if sqlite else None
+    tables = _FROM if few is None else _FROM_ABOVE[few]
     left = limit + 1 if limit else sys.maxsize
     size = min(FIRST_PAGE, left)
     after: tuple[str, list[Any]] = "", []
     while size:
-        page = _select(wanted, where + after[0], [*parameters, *after[1]], size)
+        rest = f"{tables} WHERE {where}{after[0]} ORDER BY {_ORDER} LIMIT {size}"
+        page = _select(wanted, rest, [*parameters, *after[1]])
         if page:
             yield page
         if len(page) == size:
@@ -120,7 +146,13 @@ def pages(
 
 def of_steps(keys: Sequence[int], wanted: Sequence[str]) -> list[Row]:
     """The same of these steps, in no order."""
-    return _select(wanted, f"s.id IN ({', '.join(['%s'] * len(keys))})", list(keys), len(keys)) if keys else []
+    return _select(wanted, f"{_FROM} WHERE s.id IN ({', '.join(['%s'] * len(keys))})", list(keys)) if keys else []
+
+
+def names_few(query: Query) -> Level | None:
+    """The level above the step, of which an indexed key leaves few."""
+    indexed = (part for part in query.conditions if part.attribute.name in _INDEXED)
+    return next((part.attribute.level for part in indexed if _is_narrow(part.key)), None)
 
 
 def station_of(query: Query, view: View) -> str | None:
@@ -132,13 +164,20 @@ def station_of(query: Query, view: View) -> str | None:
     return str(key.value) if isinstance(key, Exact) else str(key.values[0]) if isinstance(key, AnyOf) else None
 
 
-def _select(wanted: Sequence[str], where: str, parameters: list[Any], limit: int) -> list[Row]:
+def _is_narrow(key: Key) -> bool:
+    if isinstance(key, Either):
+        return all(_is_narrow(part) for part in key.keys)
+    if isinstance(key, Name):
+        return any(_is_narrow(group) for group in key.groups)
+    return isinstance(key, Exact | AnyOf) or (isinstance(key, Wildcard) and len(key.prefix) >= _NARROW)
+
+
+def _select(wanted: Sequence[str], rest: str, parameters: list[Any]) -> list[Row]:
     # As text SQLite's dates and times are not read, which costs more than to find them.
     place = f"{_DAY} || '', {_MOMENT} || ''" if connection.vendor == "sqlite" else f"{_DAY}, {_MOMENT}"
     named = "".join(f", {column}" for column in wanted)
-    sql = f"SELECT {_VERSION}, {place}{named}{_FROM} WHERE {where} ORDER BY {_DAY}, {_MOMENT}, s.id LIMIT {limit}"
     with borrowed(), connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
+        cursor.execute(f"SELECT {_VERSION}, {place}{named} FROM {rest}", parameters)
         page: list[Row] = cursor.fetchall()
     return page
 

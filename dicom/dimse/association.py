@@ -2,7 +2,7 @@
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -295,18 +295,7 @@ class Association(Exchange):
         warning: int | None = None,
     ) -> None:
         """Answer a request; what must be repeated of it is. A data set not read yet is read and dropped before."""
-        if message is self._unread:
-            self._drop_data_set()
-        request = message.command
-        elements: dict[int, bytes] = {
-            Tag.COMMAND_FIELD: us(request.command_field | RESPONSE),
-            Tag.MESSAGE_ID_BEING_RESPONDED_TO: us(request.message_id),
-            Tag.COMMAND_DATA_SET_TYPE: NO_DATA_SET if data_set is None else DATA_SET,
-            Tag.STATUS: us(status),
-        }
-        for tag, source in _REPEATED.get(request.command_field, _SAME):
-            if source in request.elements:
-                elements[tag] = request.elements[source]
+        elements = self._response(message, status, NO_DATA_SET if data_set is None else DATA_SET)
         if affected_sop_instance_uid:
             elements[Tag.AFFECTED_SOP_INSTANCE_UID] = uid(affected_sop_instance_uid)
         if error_comment:
@@ -321,6 +310,27 @@ class Association(Exchange):
                 elements[tag] = us(min(number, _MOST))
         self._send(message.context, commands.encode(elements), data_set)
         message.answered = not statuses.is_pending(status)
+
+    def respond_each(self, message: Message, status: int, data_sets: Sequence[bytes]) -> None:
+        """A pending response with each of these data sets, in one write: few and small ones, so that whoever cancels is
+        heard soon."""
+        if data_sets:
+            self._send_each(message.context, commands.encode(self._response(message, status, DATA_SET)), data_sets)
+
+    def _response(self, message: Message, status: int, data_set_type: bytes) -> dict[int, bytes]:
+        if message is self._unread:
+            self._drop_data_set()
+        request = message.command
+        elements: dict[int, bytes] = {
+            Tag.COMMAND_FIELD: us(request.command_field | RESPONSE),
+            Tag.MESSAGE_ID_BEING_RESPONDED_TO: us(request.message_id),
+            Tag.COMMAND_DATA_SET_TYPE: data_set_type,
+            Tag.STATUS: us(status),
+        }
+        for tag, source in _REPEATED.get(request.command_field, _SAME):
+            if source in request.elements:
+                elements[tag] = request.elements[source]
+        return elements
 
     def _dispatch(self, message: Message) -> None:
         """Run the handler. Failed is answered as it says; whatever else it raises is answered and logged here, once."""

@@ -3,11 +3,11 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from dicom.dimse import command as commands
 from dicom.dimse import pdu
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+T = TypeVar("T")
 logger = logging.getLogger("dicom.dimse")
 
 _LINGER = 1.0  # seconds for the peer to read our last PDU and close
@@ -261,11 +262,18 @@ class Exchange:
     # Sending
 
     def _send(self, context: Context, encoded: bytes, data: Data | None = None) -> None:
+        self._write(context, self._writer.message, encoded, data)
+
+    def _send_each(self, context: Context, encoded: bytes, data_sets: Sequence[bytes]) -> None:
+        """The same command with each of these data sets."""
+        self._write(context, self._writer.messages, encoded, data_sets)
+
+    def _write(self, context: Context, write: Callable[[int, bytes, T], None], encoded: bytes, data: T) -> None:
         self._check()
         if context.id not in self.contexts:
             raise ValueError(f"Context {context.id} is not one of this association")
         try:
-            self._writer.message(context.id, encoded, data)
+            write(context.id, encoded, data)
         except AssociationEnded as error:
             self._look()  # an A-ABORT tells more than a broken connection
             self.fail(error)

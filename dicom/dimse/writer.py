@@ -54,6 +54,16 @@ class Writer:
             self._send(buffers)
             self.mid_message = False
 
+    def messages(self, context_id: int, command: bytes, data_sets: Iterable[bytes]) -> None:
+        """The same command with each of these small data sets, all in one write."""
+        with self.lock:
+            buffers: list[Buffer] = []
+            for data_set in data_sets:
+                self._cut(buffers, context_id, memoryview(command), flags=IS_COMMAND, last=True)
+                self._cut(buffers, context_id, memoryview(data_set), flags=0, last=True)
+            self._send([b"".join(buffers)])
+            self.mid_message = False
+
     def _cut(self, buffers: list[Buffer], context_id: int, view: memoryview, *, flags: int, last: bool) -> None:
         """Append header and slice pairs, each a PDU with one PDV."""
         size, position, left = self._size, 0, len(view)

@@ -19,6 +19,7 @@ from dicom.dimse import (
     ConnectFailed,
     ConnectionLost,
     Failed,
+    Limits,
     Message,
     NotAccepted,
     ProtocolError,
@@ -107,6 +108,20 @@ def test_pending_responses_come_one_by_one_and_the_last_has_no_data_set(serve: S
         (0, None),
     ]
     assert responses[0].command.affected_sop_class_uid == STUDY_ROOT_FIND
+
+
+@pytest.mark.parametrize("size", [7, 100_000])
+def test_pending_responses_that_leave_together_come_one_by_one(serve: Serve, size: int) -> None:
+    matches = [b"%d" % n * size for n in range(3)]
+
+    def answer(assoc: Association, message: Message) -> None:
+        message.read()
+        assoc.respond_each(message, PENDING, matches)
+        assoc.respond_each(message, PENDING, [])
+        assoc.respond(message, 0)
+
+    with associated(serve(services=services(answer)), limits=Limits(maximum_length=4096)) as assoc:
+        assert [(r.status, r.data_set) for r in find(assoc)] == [*((PENDING, match) for match in matches), (0, None)]
 
 
 def test_a_query_without_a_data_set_is_given_to_the_handler_and_never_waited_for(serve: Serve) -> None:
