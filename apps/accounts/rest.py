@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import orjson
 from django.http import HttpRequest, HttpResponse
+from django.utils.cache import patch_vary_headers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -114,10 +115,15 @@ class RestView(APIView):
         document = parsed(body)
         return idempotency.once(request, user_id=self.principal.key or 0, body=body, make=lambda: make(document))
 
+    def options(self, request: Request, *_: Any, **__: Any) -> HttpResponse:  # type: ignore[override]
+        """What may be asked here; the description says the rest."""
+        return HttpResponse(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
+
     def answer(self, document: Any, *, status: int = 200, **headers: str) -> HttpResponse:
         """`headers` with underscores."""
         made = HttpResponse(orjson.dumps(document), status=status, content_type=self.answer_type)
         made["Cache-Control"] = "private, no-cache"
+        patch_vary_headers(made, ["Accept", "Authorization", "Cookie"])
         for name, value in headers.items():
             made[name.replace("_", "-")] = value
         return made

@@ -99,6 +99,7 @@ def _delete(cursor: CursorWrapper, record: Record, files: Files) -> set[str]:
         )
         series = set(left.values_list("series_instance_uid", flat=True))
     studies = set(rebuild(cursor, series, files=files).studies)
+    studies |= {file["study_instance_uid"] for file in described_files}  # of which nothing may be left
     return studies | _promote(cursor, {file["sop_instance_uid"] for file in described_files}, files)
 
 

@@ -312,3 +312,8 @@ def test_a_control_character_is_nowhere_taken(ris: Client, text: str) -> None:
     kept = send(ris, "patch", address, {"other_attributes": other}).json()["other_attributes"]
     assert "\0" not in str(kept)
     assert "\x1b" not in str(kept)
+
+
+def test_what_may_be_asked_is_told(ris: Client) -> None:
+    answer = ris.options("/api/worklist/")
+    assert (answer.status_code, answer["Allow"]) == (204, "GET, POST, HEAD, OPTIONS")

@@ -19,7 +19,7 @@ from apps.audit.models import AuditEvent
 from apps.jobs import outbox
 from apps.jobs.models import Job
 from apps.jobs.runner import run_due
-from apps.storage import index
+from apps.storage import archive, index
 from apps.worklist import deciding, linking, schedule
 from apps.worklist.models import LinkState, ScheduledProcedureStep, StudyLink
 from apps.worklist.order import Order
@@ -177,6 +177,19 @@ def test_a_link_whose_order_changes_waits_for_a_person() -> None:
     assert only().state == LinkState.MISMATCH
     changed(step, study_instance_uid="9.9")
     assert only().state == LinkState.WITHDRAWN
+
+
+def test_a_study_that_is_deleted_is_linked_no_more_until_it_is_back() -> None:
+    step = ordered()
+    stored()
+    assert only().state == LinkState.LINKED
+    index._told.clear()  # who told of a study a moment ago tells of it no more for a while
+    archive.delete(principal=SYSTEM, study_instance_uid="1.2.3")
+    assert only().state == LinkState.WITHDRAWN
+    assert linking.of_step(step) == []
+    index._told.clear()
+    stored()
+    assert only().state == LinkState.LINKED
 
 
 def test_the_same_again_changes_nothing() -> None:
