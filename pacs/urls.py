@@ -27,6 +27,8 @@ urlpatterns = [
     path("quick-look/keywords.json", views.keywords, name="keywords"),
     path("quick-look/<str:study>/", views.quick_look, name="quick-look"),
     path("quick-look/<str:study>/<str:series>/", views.quick_look, name="quick-look-series"),
+    path("worklist/", include("apps.worklist.urls")),
+    path("procedures/", include("apps.mpps.urls")),
     path("favicon.ico", RedirectView.as_view(url="/static/console/icon.svg")),
     path("admin/", admin.site.urls),
     path("wado", WadoUri.as_view()),

@@ -43,7 +43,7 @@ ARGUMENTS = [
 ]
 
 
-_signed_in: dict[str, list[Cookie]] = {}  # by origin
+_signed_in: dict[tuple[str, str], list[Cookie]] = {}  # by origin
 
 
 @contextlib.contextmanager
@@ -108,20 +108,22 @@ class Window:
         self.complaints.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
-    def sign_in(self, *, anew: bool = False) -> "Window":
-        """As the administrator: in the session that all windows at this node share, or in one of its own."""
-        known = _signed_in.get(self.origin)
+    def sign_in(self, user: str = "admin", *, anew: bool = False) -> "Window":
+        """In the session that all windows of this user at this node share, or in one of its own. All users have the
+        administrator's password."""
+        known = _signed_in.get((self.origin, user))
         if known and not anew:
             self.context.add_cookies(known)  # type: ignore[arg-type] # what `cookies` gives
             return self
-        self.page.goto("/admin/login/?next=/health/live")
-        self.page.fill("input[name=username]", "admin")
+        self.context.clear_cookies()  # who signs in again ends the session that he had
+        self.page.goto("/sign-in/?next=/health/live")
+        self.page.fill("input[name=username]", user)
         self.page.fill("input[name=password]", self.node.admin_password)
         self.page.click("[type=submit]")
         self.page.wait_for_url("**/health/live")
         self.forget()
         if not anew:
-            _signed_in[self.origin] = self.context.cookies()
+            _signed_in[self.origin, user] = self.context.cookies()
         return self
 
     def forget(self) -> None:

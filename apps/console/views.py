@@ -1,7 +1,5 @@
 """Pages: the list of studies, a study, the quick look."""
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any, Final
 
 from django.conf import settings
@@ -14,40 +12,20 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import replace_url
 from django_htmx.middleware import HtmxDetails
 
+from apps.accounts.pages import page
 from apps.accounts.users import asking
 from apps.console import studies as verbs
 from apps.console.studies import HEADINGS, MODALITIES, Filters, Page
 from apps.qr.retrieve import missing
 from dicom import dictionary
-from dicom.errors import DicomError, InvalidValue
+from dicom.errors import InvalidValue
 from dicom.sop_classes import Service
 from dicom.values import is_uid
-
-View = Callable[..., HttpResponse]
 
 # Named in the page, so that none is asked for only when another one has come.
 _QUICK_LOOK: Final = sorted(
     f"quick-look/{path.name}" for path in (settings.BASE_DIR / "static/quick-look").glob("*.js")
 )
-
-
-def page(view: View) -> View:
-    """For who is signed in; what it shows of patients is kept by no cache."""
-    return require_safe(login_required(cache_control(private=True, no_store=True)(_told(view))))
-
-
-def _told(view: View) -> View:
-    """An error of ours is a page that says it."""
-
-    @wraps(view)
-    def told(request: HttpRequest, **parts: str) -> HttpResponse:
-        try:
-            return view(request, **parts)
-        except DicomError as error:
-            status = getattr(error, "http_status", 400)
-            return render(request, "console/error.html", {"error": error, "status": status}, status=status)
-
-    return told
 
 
 @page

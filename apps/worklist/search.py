@@ -6,18 +6,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Self
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from apps.accounts.principal import Principal
-from apps.lookups import condition, moments
+from apps.lookups import condition, moments, prefix_range
 from apps.worklist.attributes import BY_NAME, Attribute
-from apps.worklist.models import ScheduledProcedureStep, StepQuerySet, StepStatus
+from apps.worklist.models import (
+    ImagingServiceRequest,
+    ScheduledProcedureStep,
+    StepQuerySet,
+    StepStatus,
+    WorklistPatient,
+)
 from apps.worklist.order import InvalidOrder
 from dicom import matching
 from dicom.errors import InvalidValue
 from dicom.matching import UNIVERSAL, Key, Range
+from dicom.values import name_key
 
 MOST: Final = 1000
 MOST_PATTERNS: Final = 100
@@ -36,6 +43,7 @@ _START_DATE: Final = "scheduled_procedure_step_start_date"
 _START_TIME: Final = "scheduled_procedure_step_start_time"
 _SORTED: Final = (f"{_START_DATE}_value", f"{_START_TIME}_value", "pk")
 _UNSORTED: Final = Q(**{f"{_START_DATE}_value": None}) | Q(**{f"{_START_TIME}_value": None})
+_NAME_KEYS: Final = ("patient_name_key", "patient_name_ideographic_key", "patient_name_phonetic_key")
 # Of these several values may stand in one text: no value of theirs holds a comma.
 _LISTED: Final = frozenset({"CS", "UI"})
 _LOST_PLUS: Final = re.compile(r" (?=\d\d:?\d\d$)")  # of an offset that was not percent-encoded
@@ -52,6 +60,7 @@ class Search:
     keys: tuple[tuple[Attribute, Key], ...] = ()
     statuses: frozenset[StepStatus] = frozenset()
     changed_since: datetime | None = None
+    begun: str = ""  # what the name, the ID or the accession number begins with
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,8 @@ def steps(search: Search, *, principal: Principal) -> StepQuerySet:
         found &= Q(status__in=sorted(search.statuses))
     if search.changed_since:
         found &= Q(changed_at__gte=search.changed_since)
+    if search.begun:
+        found &= _begun(search.begun)
     return ScheduledProcedureStep.objects.visible_to(principal).with_order().filter(found & _matching(search.keys))
 
 
@@ -136,6 +147,22 @@ def page(search: Search, *, principal: Principal, limit: int, after: Position | 
         found += rest.order_by("pk")[: wanted - len(found)]
     more = len(found) > limit
     return Page(found[:limit], Position.of(found[limit - 1]) if more else None)
+
+
+def patients(begun: str) -> QuerySet[WorklistPatient]:
+    """Known ones whose name (`Doe, Jane` as people write it, `Doe^Jane` as DICOM does) or ID begins so."""
+    name = name_key("^".join(part.strip() for part in begun.split(",")))
+    by_name = Q(pk__in=[])
+    for column in _NAME_KEYS if name else ():
+        by_name |= prefix_range(column, name)
+    return WorklistPatient.objects.filter(by_name | prefix_range("patient_id", begun))
+
+
+def _begun(text: str) -> Q:
+    requests = ImagingServiceRequest.objects
+    return Q(requested_procedure__imaging_service_request__in=requests.filter(patient__in=patients(text))) | Q(
+        requested_procedure__imaging_service_request__in=requests.filter(prefix_range("accession_number", text))
+    )
 
 
 def _after(position: Position | None) -> Q:

@@ -32,3 +32,6 @@ for (const picture of document.querySelectorAll("img[data-thumbnail]")) {
   if (picture.complete && !picture.naturalWidth) noPicture(picture);
   picture.addEventListener("error", () => noPicture(picture));
 }
+
+// Who signs out leaves nothing that was typed and not saved.
+document.querySelector("form[data-signs-out]")?.addEventListener("submit", () => sessionStorage.clear());
