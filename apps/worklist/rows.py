@@ -14,7 +14,7 @@ from django.db.models import Model, Q
 
 from apps.accounts.principal import Principal
 from apps.lookups import Kind, as_sql, condition, moments
-from apps.network.database import borrowed
+from apps.network.database import borrowed, fetched
 from apps.network.models import STATUSES_SHOWN
 from apps.network.rules import PeerRules
 from apps.worklist.attributes import BY_NAME, PATHS, Attribute, Level
@@ -176,10 +176,8 @@ def _select(wanted: Sequence[str], rest: str, parameters: list[Any]) -> list[Row
     # As text SQLite's dates and times are not read, which costs more than to find them.
     place = f"{_DAY} || '', {_MOMENT} || ''" if connection.vendor == "sqlite" else f"{_DAY}, {_MOMENT}"
     named = "".join(f", {column}" for column in wanted)
-    with borrowed(), connection.cursor() as cursor:
-        cursor.execute(f"SELECT {_VERSION}, {place}{named} FROM {rest}", parameters)
-        page: list[Row] = cursor.fetchall()
-    return page
+    with borrowed():
+        return fetched(f"SELECT {_VERSION}, {place}{named} FROM {rest}", parameters)
 
 
 def _matching(query: Query, view: View) -> Q:
