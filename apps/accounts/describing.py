@@ -123,4 +123,7 @@ def operation(
 
 
 def example(name: str, value: Any, *, answer: bool = False, media_type: str = JSON) -> OpenApiExample:
-    return OpenApiExample(name, value, request_only=not answer, response_only=answer, media_type=media_type)
+    statuses = ["200", "201"] if answer else None  # not of errors
+    return OpenApiExample(
+        name, value, request_only=not answer, response_only=answer, media_type=media_type, status_codes=statuses
+    )

@@ -66,6 +66,18 @@ ORDER_EXAMPLE: Final[Mapping[str, Any]] = {
     ],
     "duration_minutes": 20,
 }
+ROW_EXAMPLE: Final[Mapping[str, Any]] = {
+    "id": 17,
+    "status": "SCHEDULED",
+    "version": "1.1.1.1",
+    **ORDER_EXAMPLE,
+    "requested_procedure_id": "P0000017",
+    "scheduled_procedure_step_id": "S0000017",
+    "study_instance_uid": "2.25.329800735698586629295641978511506172918",
+    "created_at": "2026-11-24T15:04:05.123456Z",
+    "changed_at": "2026-11-24T15:04:05.123456Z",
+    "linked_studies": [],
+}
 
 
 def _described(attribute: Attribute) -> str:
@@ -229,6 +241,7 @@ search = operation(
         LIMIT,
         AFTER,
     ],
+    examples=[example("One step", {"next": None, "results": [ROW_EXAMPLE]}, answer=True)],
 )
 create = operation(
     "Create a step, or many",
@@ -259,7 +272,13 @@ create_many = operation(
     parameters=[_UPDATE_PATIENT, _ATOMIC, IDEMPOTENCY_KEY],
     examples=[example("One order", [ORDER_EXAMPLE])],
 )
-read = operation("Read a step", tag=WORKLIST, gives=_ROW, statuses=(*ASKED, 404))
+read = operation(
+    "Read a step",
+    tag=WORKLIST,
+    gives=_ROW,
+    statuses=(*ASKED, 404),
+    examples=[example("Some of its attributes", ROW_EXAMPLE, answer=True)],
+)
 change = operation(
     "Change what is named",
     tag=WORKLIST,
