@@ -68,7 +68,7 @@ def new(document: Any) -> tuple[Order, StepStatus]:
     """An order that is to be scheduled, and the status that it begins with. Raises InvalidOrder."""
     fields = dict(_object(document))
     status = fields.pop("status", StepStatus.SCHEDULED)
-    if status not in schedule.FIRST:
+    if not isinstance(status, str) or status not in schedule.FIRST:
         raise InvalidOrder({"status": f"a new step is {', '.join(sorted(schedule.FIRST))}"})
     given: dict[str, str] = {name: "is given by the archive" for name in STATE if name in fields}
     if given:

@@ -171,7 +171,11 @@ def test_a_person_closes_a_step_and_says_which_one_it_was(technologist: Client) 
     )
     assert attached.json()["scheduled_steps"][0]["step"] == right.pk
     assert (status(right), status(wrong)) == ("STARTED", "SCHEDULED")
-    for document, name in (({"item": item + 1}, "item"), ({"item": item, "step": "x"}, "step")):
+    for document, name in (
+        ({"item": item + 1}, "item"),
+        ({"item": [item]}, "item"),
+        ({"item": item, "step": "x"}, "step"),
+    ):
         answer = send(technologist, "post", f"{address}scheduled/", document)
         assert (answer.status_code, set(answer.json()["errors"])) == (400, {name})
     empty = send(technologist, "post", f"{address}close/", {"status": "IN PROGRESS"})

@@ -90,6 +90,7 @@ def test_codes_numbers_and_lists_are_written_as_json_has_them(ris: Client) -> No
         ({"patient_sex": "X"}, "patient_sex"),
         ({"patientID": "17"}, "patientID"),
         ({"status": "COMPLETED"}, "status"),
+        ({"status": ["SCHEDULED"]}, "status"),
         ({"id": 3}, "id"),
         ({"duration_minutes": "20"}, "duration_minutes"),
         ({"duration_minutes": True}, "duration_minutes"),

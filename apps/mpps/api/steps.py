@@ -195,7 +195,7 @@ class Attach(PerformedView):
         def attach(document: Any) -> HttpResponse:
             said = fields(document, "item", "step", "reason")
             item, step = said.get("item"), said.get("step")
-            if item not in {each.pk for each in self.found(key).scheduled.all()}:
+            if type(item) is not int or item not in {each.pk for each in self.found(key).scheduled.all()}:
                 raise InvalidRequest({"item": "is none of this step's"})
             if not (step is None or (type(step) is int and 0 < step < 1 << 63)):
                 raise InvalidRequest({"step": "the id of a step of the worklist, or null"})
