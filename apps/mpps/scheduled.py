@@ -1,5 +1,6 @@
 """Performed steps and the scheduled ones they are: several for one, one for several, none for some."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from django.db import transaction
@@ -23,8 +24,8 @@ _REPORTED: Final = frozenset({StepStatus.STARTED, StepStatus.COMPLETED, StepStat
 
 def write(performed: PerformedProcedureStep) -> None:
     """Rows for the items of its Scheduled Step Attributes Sequence, linked to the steps they mean; these move on."""
-    for position, item in enumerate(items(performed.attributes, mpps.SCHEDULED_STEP_ATTRIBUTES)):
-        row = ScheduledStepAttributes(
+    rows = [
+        ScheduledStepAttributes(
             performed=performed,
             position=position,
             study_instance_uid=clean_uid(text(item, mpps.STUDY_INSTANCE_UID))[:UID],
@@ -32,7 +33,10 @@ def write(performed: PerformedProcedureStep) -> None:
             requested_procedure_id=text(item, 0x00401001)[:TEXT],
             scheduled_procedure_step_id=text(item, 0x00400009)[:TEXT],
         )
-        _link(row)
+        for position, item in enumerate(items(performed.attributes, mpps.SCHEDULED_STEP_ATTRIBUTES))
+    ]
+    _link(rows)
+    for row in rows:
         row.save()
     report(performed)
 
@@ -55,7 +59,7 @@ def _adopt(step: ScheduledProcedureStep) -> int:
         adopted = 0
         for row in rows.filter(named, step=None, by_hand=False).order_by("pk"):
             before = row.of_another_patient
-            _link(row)
+            _link([row])
             if row.step_id is not None or row.of_another_patient != before:
                 row.save(update_fields=["step", "of_another_patient"])
             if row.step_id is not None:
@@ -64,11 +68,16 @@ def _adopt(step: ScheduledProcedureStep) -> int:
     return adopted
 
 
-def _link(row: ScheduledStepAttributes) -> None:
-    """To the step it names, unless that is another patient's."""
-    step = meant(row)
-    row.of_another_patient = step is not None and not _same_patient(row.performed, step)
-    row.step = None if row.of_another_patient else step
+def _link(rows: Sequence[ScheduledStepAttributes]) -> None:
+    """To the steps they name, unless that is another patient's; held, so that nobody moves them to one meanwhile, and
+    in one order, so that two reports never wait for each other in a circle."""
+    named = [meant(row) for row in rows]
+    held = {key: schedule.locked(key) for key in sorted({step.pk for step in named if step is not None})}
+    for row, step in zip(rows, named, strict=True):
+        row.step = held[step.pk] if step is not None else None
+        row.of_another_patient = row.step is not None and not _same_patient(row.performed, row.step)
+        if row.of_another_patient:
+            row.step = None
 
 
 def _same_patient(performed: PerformedProcedureStep, step: ScheduledProcedureStep) -> bool:

@@ -175,6 +175,14 @@ OTHERS: Final = {tag: level for keyword, level in _OTHERS.items() if (tag := tag
 _GROUPS: Final = {0x0010: _P, 0x0038: _V}
 
 
+def level_of(name: str) -> Level:
+    """Of a column, or of what has none, by its tag in hexadecimal; what neither table knows is the step's own."""
+    attribute = BY_NAME.get(name)
+    if attribute is not None:
+        return attribute.level
+    return level_of_other(int(name, 16)) if re.fullmatch("[0-9A-F]{8}", name) else Level.STEP
+
+
 def level_of_other(tag: int) -> Level:
     """Where an element outside the Scheduled Procedure Step Sequence is kept that has no column."""
     return OTHERS.get(tag) or _GROUPS.get(tag >> 16, _RP)

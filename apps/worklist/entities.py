@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from apps.worklist.attributes import BY_NAME, Level
@@ -14,6 +14,7 @@ from apps.worklist.models import (
     ImagingServiceRequest,
     RequestedProcedure,
     ScheduledProcedureStep,
+    StepStatus,
     Visit,
     WorklistPatient,
 )
@@ -30,6 +31,9 @@ _PERSON: Final[Mapping[str, Callable[[str], str]]] = {
     "patient_birth_date": str,
     "patient_sex": str,
 }
+
+
+BEGUN: Final = (StepStatus.STARTED, StepStatus.COMPLETED, StepStatus.DISCONTINUED)
 
 
 class Disagreement(DicomError):
@@ -63,14 +67,14 @@ def create(order: Order, *, update_patient: bool) -> tuple[ScheduledProcedureSte
     return step, changes
 
 
-def change(step: ScheduledProcedureStep, order: Order, *, update_patient: bool, may_move: bool) -> Changes:
-    """Makes the rows say what the order says. `may_move`: another patient, another accession number, other IDs too."""
+def change(step: ScheduledProcedureStep, order: Order, *, update_patient: bool) -> Changes:
+    """Makes the rows say what the order says: another patient, another accession number, other IDs only as long as no
+    step below them has begun."""
     procedure = step.requested_procedure
     request = procedure.imaging_service_request
     changes: Changes = {}
     _refuse_emptied(order)
-    if not may_move:
-        _refuse_moves(step, order)
+    _refuse_moves(step, order)
     _refuse_taken(step, order)
     _move(request, order, changes, update_patient=update_patient)
     _update(request, order, Level.REQUEST, changes)
@@ -178,10 +182,12 @@ def _move(request: ImagingServiceRequest, order: Order, changes: Changes, *, upd
         for name in ("patient_id", "issuer_of_patient_id")
     }
     given = replace(order, **identity, patient_name=order.patient_name or _known_name(identity) or old.patient_name)
-    patient = _patient(given, changes, update_patient=update_patient)
-    visit = _visit(given, patient, changes)
-    if visit is None and patient.pk == old.pk:
-        visit = request.visit
+    patient = _patient(_with_what_is_known(old, given), changes, update_patient=update_patient)
+    visit = request.visit
+    if visit is None or patient.pk != old.pk or order.admission_id not in (None, visit.admission_id):
+        visit = _visit(given, patient, changes)
+    else:
+        _update(visit, given, Level.VISIT, changes)
     same = patient.pk == old.pk and visit == request.visit
     request.patient, request.visit = patient, visit  # as they are now, if they are the same
     if same:
@@ -189,8 +195,25 @@ def _move(request: ImagingServiceRequest, order: Order, changes: Changes, *, upd
     for name, new in identity.items():
         if new != getattr(old, name):
             changes[name] = [getattr(old, name), new]
-    request.revision += 1
-    request.save(update_fields=["patient", "visit", "revision"])
+    request.save(update_fields=["patient", "visit"])
+    _revise(request)
+
+
+def _with_what_is_known(old: WorklistPatient, given: Order) -> Order:
+    """A patient ID that is corrected, to one that nobody has: still the same person, with all that is known of her.
+    Another name is another person."""
+    if _known_name({name: getattr(given, name) for name in ("patient_id", "issuer_of_patient_id")}):
+        return given
+    if name_key(given.patient_name or "") != name_key(old.patient_name):
+        return given
+    known: dict[str, Any] = {
+        name: getattr(old, name)
+        for name, attribute in BY_NAME.items()
+        if attribute.level is Level.PATIENT and getattr(given, name) is None
+    }
+    others = {**given.other_attributes}
+    others[Level.PATIENT] = {**old.other_attributes, **others.get(Level.PATIENT, {})}
+    return replace(given, **known, other_attributes=others)
 
 
 def _known_name(identity: Mapping[str, str]) -> str:
@@ -200,7 +223,7 @@ def _known_name(identity: Mapping[str, str]) -> str:
 
 def _refuse_emptied(order: Order) -> None:
     """What identifies, and whom a step is for, is never taken away."""
-    needed = [name for name, attribute in BY_NAME.items() if attribute.required]
+    needed = [name for name, attribute in BY_NAME.items() if attribute.required or name == "accession_number"]
     errors = {
         name: "is needed" for name in needed if getattr(order, name) == "" and name != "scheduled_station_ae_title"
     }
@@ -209,17 +232,32 @@ def _refuse_emptied(order: Order) -> None:
 
 
 def _refuse_moves(step: ScheduledProcedureStep, order: Order) -> None:
+    """What was done stays whose it was, also when a sibling of it is what is changed."""
     rows = _rows(step)
-    moved = {
-        name: f"cannot change: the step is {step.status}"
+    moved = [
+        name
         for name, attribute in BY_NAME.items()
         if attribute.identifies
         and getattr(order, name) is not None
         and (row := rows[attribute.level]) is not None
         and getattr(order, name) != getattr(row, name)
-    }
-    if moved:
-        raise Disagreement(moved)
+    ]
+    refused = {}
+    for name in moved:
+        if (begun := _begun(step, BY_NAME[name].level)) is not None:
+            refused[name] = f"cannot change: step {begun.scheduled_procedure_step_id} is {begun.status}"
+    if refused:
+        raise Disagreement(refused)
+
+
+def _begun(step: ScheduledProcedureStep, level: Level) -> ScheduledProcedureStep | None:
+    """A step below the row of a level that has begun."""
+    procedure = step.requested_procedure
+    scope = {
+        Level.STEP: Q(pk=step.pk),
+        Level.PROCEDURE: Q(requested_procedure=procedure),
+    }.get(level, Q(requested_procedure__imaging_service_request=procedure.imaging_service_request))
+    return ScheduledProcedureStep.objects.filter(scope, status__in=BEGUN).order_by("pk").first()
 
 
 def _rows(step: ScheduledProcedureStep) -> Mapping[Level, Row | None]:
@@ -298,14 +336,20 @@ def _update(row: Row, order: Order, level: Level, changes: Changes) -> None:
         if row.other_attributes.get(tag) != item
     }
     for tag, item in others.items():
-        changes[tag] = [row.other_attributes.get(tag), item]
+        changes[f"step {tag}" if level is Level.STEP else tag] = [row.other_attributes.get(tag), item]
     if others:
         changed["other_attributes"] = {**row.other_attributes, **others}
     if changed:
-        changed["revision"] = row.revision + 1
         for name, value in changed.items():
             setattr(row, name, value)
         row.save(update_fields=list(changed))
+        _revise(row)
+
+
+def _revise(row: Row) -> None:
+    """One more than whatever it is now: two changes at once are two."""
+    type(row)._default_manager.filter(pk=row.pk).update(revision=F("revision") + 1)
+    row.refresh_from_db(fields=["revision"])
 
 
 def _number(row: ImagingServiceRequest | RequestedProcedure | ScheduledProcedureStep, column: str, letter: str) -> None:

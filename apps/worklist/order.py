@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Self, TypeAlias
 
-from apps.worklist.attributes import BY_NAME, Attribute, Level
+from apps.worklist.attributes import BY_NAME, Attribute, Level, level_of
 from apps.worklist.models import NAME, TEXT
 from dicom import values
 from dicom.dicomjson import Json
@@ -95,7 +95,7 @@ class Order:
 
     def of(self, level: Level) -> dict[str, Any]:
         """Those that a level keeps."""
-        return {name: value for name, value in self.said().items() if _level(name) is level}
+        return {name: value for name, value in self.said().items() if level_of(name) is level}
 
 
 NAMES: Final = tuple(each.name for each in fields(Order) if each.name != "other_attributes")
@@ -142,11 +142,6 @@ def _name_keys(attribute: Attribute, value: str) -> dict[str, str]:
         suffixes = ("_key", "_ideographic_key", "_phonetic_key")
         return {attribute.name + suffix: key for suffix, key in zip(suffixes, keys, strict=True)}
     return {f"{attribute.name}_key": keys[0]}
-
-
-def _level(name: str) -> Level:
-    attribute = BY_NAME.get(name)
-    return attribute.level if attribute else Level.STEP
 
 
 def _duration(value: int) -> int:

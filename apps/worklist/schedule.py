@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.accounts.principal import Principal
@@ -15,6 +15,7 @@ from apps.audit import trail
 from apps.audit.trail import Actor
 from apps.jobs import outbox
 from apps.worklist import entities
+from apps.worklist.attributes import Level, level_of
 from apps.worklist.models import TEXT, ScheduledProcedureStep, StepEvent, StepStatus
 from apps.worklist.order import InvalidOrder, Order, checked
 from dicom.errors import DicomError
@@ -80,6 +81,7 @@ def schedule(
             with transaction.atomic():
                 step, changes = entities.create(order, update_patient=update_patient)
                 _record(step, "schedule", principal=principal, reason=reason, detail=changes)
+                _record_below(step, changes, principal=principal, reason=reason)
             return step
         except IntegrityError:  # somebody made one of the rows at the same moment: join it
             if attempt + 1 == _ATTEMPTS:
@@ -105,11 +107,10 @@ def reschedule(
     changes = checked(changes, lenient=lenient)
     with transaction.atomic():
         step = locked(step_id, version=version)
-        done = entities.change(
-            step, changes, update_patient=update_patient, may_move=StepStatus(step.status) in _BEFORE
-        )
+        done = entities.change(step, changes, update_patient=update_patient)
         if done:
             _record(step, "reschedule", principal=principal, reason=reason, detail=done)
+            _record_below(step, done, principal=principal, reason=reason)
     return step
 
 
@@ -151,7 +152,10 @@ def performed(
 def locked(step_id: int, *, version: str | None = None) -> ScheduledProcedureStep:
     """The step with the rows above, held until the transaction ends. Raises NoSuchStep, and Stale when it is no longer
     as the caller knows it."""
-    steps = ScheduledProcedureStep.objects.with_order().select_for_update(of=("self",))
+    # From the top, as orders are made: two who change steps of one patient wait for each other in one direction.
+    above = "requested_procedure__imaging_service_request"
+    held = (f"{above}__patient", above, "requested_procedure", "self")
+    steps = ScheduledProcedureStep.objects.with_order().select_for_update(of=held, no_key=True)
     step = steps.filter(pk=step_id).first()
     if step is None:
         raise NoSuchStep("There is no such step")
@@ -183,6 +187,25 @@ def _complete(order: Order) -> Order:
 def _start_time(order: Order, now: datetime) -> str:
     """Of a day that was named without a time its beginning, else now."""
     return "000000" if order.scheduled_procedure_step_start_date else f"{now:%H%M}00"
+
+
+def _record_below(
+    step: ScheduledProcedureStep, changes: Mapping[str, Any], *, principal: Principal, reason: str
+) -> None:
+    """A change of what several steps share stands in the history of each: those of the request, and of the patient
+    those that are not over."""
+    shared = {name: change for name, change in changes.items() if level_of(name) is not Level.STEP}
+    if not shared:
+        return
+    request = step.requested_procedure.imaging_service_request
+    scope = Q(requested_procedure__imaging_service_request=request)
+    if any(level_of(name) is Level.PATIENT for name in shared):
+        of_patient = Q(requested_procedure__imaging_service_request__patient=request.patient_id)
+        scope |= of_patient & Q(status__in=[*_BEFORE, StepStatus.STARTED])
+    others = ScheduledProcedureStep.objects.filter(scope).exclude(pk=step.pk)
+    others.update(changed_at=timezone.now())
+    for other in others.order_by("pk"):
+        _record(other, "reschedule", principal=principal, reason=reason, detail=shared)
 
 
 def _move(step: ScheduledProcedureStep, to: StepStatus) -> None:

@@ -171,10 +171,75 @@ def test_a_step_moves_to_another_patient_until_it_has_begun() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("changes", [{"patient_id": "18"}, {"accession_number": "A2"}, {"study_instance_uid": "1.9"}])
+def test_what_was_done_stays_whose_it_was_when_a_sibling_is_changed(changes: dict[str, Any]) -> None:
+    done = made(accession_number="A1", requested_procedure_id="P1")
+    sibling = made(accession_number="A1", requested_procedure_id="P1")
+    schedule.advance(principal=RIS, step_id=done.pk, to=StepStatus.STARTED)
+    with pytest.raises(Disagreement) as refused:
+        schedule.reschedule(principal=RIS, step_id=sibling.pk, changes=Order(**changes))
+    assert refused.value.errors.keys() == changes.keys()
+    schedule.reschedule(principal=RIS, step_id=sibling.pk, changes=Order(scheduled_procedure_step_id="new"))
+
+
+@pytest.mark.django_db
+def test_a_change_that_several_steps_share_stands_in_the_history_of_each() -> None:
+    first = made(accession_number="A1")
+    second = made(accession_number="A1")
+    other = made(accession_number="A2")
+    schedule.reschedule(
+        principal=RIS, step_id=first.pk, changes=Order(requesting_service="ER", patient_weight="80", modality="MR")
+    )
+    assert set(second.events.last().detail) == {"requesting_service", "patient_weight"}  # type: ignore[union-attr]
+    assert "patient_weight" in other.events.last().detail  # type: ignore[union-attr]
+
+
+@pytest.mark.django_db
+def test_a_visit_keeps_its_admission_when_the_location_changes() -> None:
+    step = made(admission_id="ADM1", current_patient_location="W1")
+    changed = schedule.reschedule(principal=RIS, step_id=step.pk, changes=Order(current_patient_location="W2"))
+    visit = changed.requested_procedure.imaging_service_request.visit
+    assert visit is not None
+    assert (visit.admission_id, visit.current_patient_location) == ("ADM1", "W2")
+
+
+@pytest.mark.django_db
+def test_a_corrected_patient_id_keeps_what_is_known_of_the_person_and_another_name_does_not() -> None:
+    known = {"patient_birth_date": "19800101", "patient_sex": "F", "allergies": "iodine", "patient_weight": "80"}
+    step = made(patient_id="WRONG", **known)
+    step = schedule.reschedule(principal=RIS, step_id=step.pk, changes=Order(patient_id="RIGHT"))
+    patient = step.requested_procedure.imaging_service_request.patient
+    assert {name: getattr(patient, name) for name in known} == known
+    assert patient.patient_birth_date_value == date(1980, 1, 1)
+    changes = Order(patient_id="OTHER", patient_name="Roe^Richard")
+    step = schedule.reschedule(principal=RIS, step_id=step.pk, changes=changes)
+    patient = step.requested_procedure.imaging_service_request.patient
+    assert {getattr(patient, name) for name in known} == {""}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_changes_of_siblings_at_once_are_counted_each() -> None:
+    steps = [made(accession_number="A1") for _ in range(4)]
+
+    def one(step: ScheduledProcedureStep) -> None:
+        try:
+            changes = Order(patient_comments=f"from {step.pk}", requesting_service=f"from {step.pk}")
+            schedule.reschedule(principal=RIS, step_id=step.pk, changes=changes)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(one, steps))
+    assert WorklistPatient.objects.get().revision == 5
+    assert ImagingServiceRequest.objects.get().revision == 5
+
+
+@pytest.mark.django_db
 def test_what_identifies_is_never_emptied_nor_taken() -> None:
     made(accession_number="A1", study_instance_uid="1.2.3")
     step = made(accession_number="A2")
-    for changes in (Order(patient_name=""), Order(study_instance_uid=""), Order(patient_id="")):
+    emptied = ("patient_name", "study_instance_uid", "patient_id", "accession_number")
+    for changes in (Order(**{name: ""}) for name in emptied):  # type: ignore[arg-type]
         with pytest.raises(InvalidOrder):
             schedule.reschedule(principal=RIS, step_id=step.pk, changes=changes)
     for changes in (Order(accession_number="A1"), Order(study_instance_uid="1.2.3")):
