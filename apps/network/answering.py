@@ -14,7 +14,7 @@ from dicom.errors import InvalidDataSet, InvalidValue
 
 log = logging.getLogger(__name__)
 
-BATCH = 20  # answers that leave in one write; whether they are still wanted is seen in between
+BATCH = 50  # answers that leave in one write; whether they are still wanted is seen in between
 Work = Callable[[Session, Association, Message], int]
 MISREAD = (InvalidDataSet, InvalidValue, DataSetTooLong)
 
