@@ -31,7 +31,7 @@ from dicom.evaluate import matches
 from dicom.matching import AnyOf, Either, Exact, Key, Name, Range, Wildcard
 from dicom.sop_classes import Service
 
-FIRST_PAGE: Final = 200  # a day of one modality; the first answer does not wait for more
+FIRST_PAGE: Final = 150  # a day of one modality; the first answer does not wait for more
 PAGE: Final = 500
 Row = tuple[Any, ...]
 
