@@ -10,10 +10,12 @@ from urllib.parse import urlsplit
 import numpy
 from PIL import Image, ImageStat
 from playwright.sync_api import (
+    APIRequestContext,
     Browser,
     ConsoleMessage,
     Cookie,
     Dialog,
+    HttpCredentials,
     Request,
     Response,
     WebError,
@@ -63,6 +65,7 @@ class Window:
 
     def __init__(self, browser: Browser, node: Node, host: str = "", **options: Any) -> None:
         self.node = node
+        self._browser = browser
         self.origin = f"http://{host or node.host}:{node.http_port}"
         self.context = browser.new_context(
             base_url=self.origin, **{"viewport": {"width": 1440, "height": 900}} | options
@@ -125,6 +128,16 @@ class Window:
         if not anew:
             _signed_in[self.origin, user] = self.context.cookies()
         return self
+
+    @contextlib.contextmanager
+    def rest(self) -> Iterator[APIRequestContext]:
+        """Another client of the same server: the administrator, over REST."""
+        credentials: HttpCredentials = {"username": "admin", "password": self.node.admin_password, "send": "always"}
+        context = self._browser.new_context(base_url=self.origin, http_credentials=credentials)
+        try:
+            yield context.request
+        finally:
+            context.close()
 
     def forget(self) -> None:
         """What was seen until now."""

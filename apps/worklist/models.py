@@ -249,11 +249,15 @@ class LinkState(models.TextChoices):
     WITHDRAWN = "withdrawn", "Does not match any more"
 
 
+def sees_links(principal: Principal) -> bool:
+    """A link tells whose a study is, so it asks for the right to see studies, too."""
+    sees_studies = any(principal.may(service) for service in (Service.FIND, Service.MOVE, Service.GET))
+    return sees_studies and principal.may(Service.WORKLIST)
+
+
 class LinkQuerySet(models.QuerySet["StudyLink"]):
     def visible_to(self, principal: Principal) -> LinkQuerySet:
-        """A link tells whose a study is, so it asks for the right to see studies, too."""
-        sees = any(principal.may(service) for service in (Service.FIND, Service.MOVE, Service.GET))
-        return self if sees and principal.may(Service.WORKLIST) else self.none()
+        return self if sees_links(principal) else self.none()
 
 
 class StudyLink(models.Model):

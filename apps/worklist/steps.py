@@ -19,7 +19,7 @@ from apps.worklist import codes, plain, schedule
 from apps.worklist.choices import LOOKS
 from apps.worklist.fields import FIELDS, GROUPS, Field, written
 from apps.worklist.forms import PLAIN_PARTS
-from apps.worklist.models import ScheduledProcedureStep, StepEvent, StepStatus
+from apps.worklist.models import LinkState, ScheduledProcedureStep, StepEvent, StepStatus, StudyLink
 from apps.worklist.order import InvalidOrder
 from dicom import dictionary
 from dicom.sop_classes import Service
@@ -45,13 +45,9 @@ class Change:
 def step(request: HttpRequest, key: int) -> HttpResponse:
     principal = asking(request)
     shown = found(principal, key)
-    study = (
-        Study.objects.visible_to(principal)
-        .filter(study_instance_uid=shown.requested_procedure.study_instance_uid)
-        .first()
-    )
+    studies = _studies(shown, principal)
     events = list(shown.events.all())
-    context = {
+    context: dict[str, Any] = {
         "step": shown,
         "patient": shown.requested_procedure.imaging_service_request.patient,
         "groups": _groups(shown),
@@ -61,17 +57,20 @@ def step(request: HttpRequest, key: int) -> HttpResponse:
             {"event": event, "action": _ACTIONS.get(event.action, event.action), "changes": list(_changes(event))}
             for event in reversed(events)
         ],
-        "study": study,
+        "studies": studies,
+        "questions": StudyLink.objects.visible_to(principal).filter(
+            requested_procedure=shown.requested_procedure, state=LinkState.MISMATCH
+        ),
         "may_find": principal.may(Service.FIND),
         "may_schedule": principal.may_schedule,
     }
-    images = (study.number_of_study_related_instances, study.revision) if study else ()
+    images = [(study.pk, study.number_of_study_related_instances) for study in studies]
     return pages.live(
         request,
         page="worklist/step_detail.html",
         fragment="worklist/_step.html",
         context=context,
-        state=(shown.version, len(events), images),
+        state=(shown.version, len(events), images, len(context["questions"])),
     )
 
 
@@ -108,6 +107,15 @@ def found(principal: Principal, key: int) -> ScheduledProcedureStep:
     if step is None:
         raise schedule.NoSuchStep("There is no such step")
     return step
+
+
+def _studies(step: ScheduledProcedureStep, principal: Principal) -> list[Study]:
+    """Of its Study Instance UID, and those linked with it."""
+    uids = {step.requested_procedure.study_instance_uid}
+    links = StudyLink.objects.filter(requested_procedure=step.requested_procedure)
+    uids |= set(links.filter(state=LinkState.LINKED).values_list("study_instance_uid", flat=True))
+    uids -= set(links.exclude(state=LinkState.LINKED).values_list("study_instance_uid", flat=True))
+    return list(Study.objects.visible_to(principal).filter(study_instance_uid__in=uids).order_by("pk"))
 
 
 def _ways(step: ScheduledProcedureStep) -> list[StepStatus]:

@@ -2,12 +2,14 @@
 
 from django.urls import path
 
-from apps.worklist import days, editing, steps, views
+from apps.worklist import days, editing, links, steps, views
 
 urlpatterns = [
     path("", views.steps, name="worklist"),
     path("steps.csv", views.steps_csv, name="worklist-csv"),
     path("day/", days.day, name="worklist-day"),
+    path("studies/", links.links, name="worklist-links"),
+    path("studies/<int:key>/", links.link, name="worklist-link"),
     path("new/", editing.new, name="worklist-new"),
     path("check/", editing.check, name="worklist-check"),
     path("patients/", editing.patients, name="worklist-patients"),

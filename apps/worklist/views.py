@@ -57,7 +57,7 @@ def steps(request: HttpRequest) -> HttpResponse:
         "when": WHEN,
         "modalities": MODALITIES,
         "looks": LOOKS,
-        "stations": stations(*filter(None, [filters.station])),
+        "stations": partial(stations, filters.station),  # of the page alone, not of what follows the server
         "today": timezone.localdate(),
     }
     state = (filters, error, timezone.localdate(), [(step.pk, step.version) for step in found.steps])

@@ -50,14 +50,10 @@ def page(window: Window) -> Page:
 
 
 @pytest.fixture
-def other(window: Window, node: Node) -> Iterator[APIRequestContext]:
+def other(window: Window) -> Iterator[APIRequestContext]:
     """Another client, which asks over REST."""
-    context = window.context.browser.new_context(  # type: ignore[union-attr]
-        base_url=window.origin,
-        http_credentials={"username": "admin", "password": node.admin_password, "send": "always"},
-    )
-    yield context.request
-    context.close()
+    with window.rest() as client:
+        yield client
 
 
 Order = Callable[..., dict[str, Any]]
@@ -211,6 +207,21 @@ def test_what_another_client_changes_is_seen_without_a_reload(
     expect(page.locator(".history li")).to_have_count(3)
 
 
+def test_a_list_that_lost_the_server_says_so_and_finds_it_again(
+    window: Window, order: Order, other: APIRequestContext
+) -> None:
+    made = order("LOST")
+    page = window.page
+    shown(page, "LOST")
+    window.context.set_offline(True)
+    expect(page.get_by_text("No connection: trying again")).to_be_visible()
+    other.post(f"/api/worklist/{made['id']}/status/", data={"status": "ARRIVED"})
+    window.context.set_offline(False)
+    expect(page.locator("td.state-of")).to_have_text(["Arrived"])
+    expect(page.get_by_text("No connection: trying again")).to_be_hidden()
+    window.forget()
+
+
 def test_the_keys_are_enough(page: Page) -> None:
     page.goto("/worklist/")
     page.keyboard.press("?")
@@ -218,6 +229,7 @@ def test_the_keys_are_enough(page: Page) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("n")
     expect(page.get_by_label("Known patient")).to_be_focused()
+    page.wait_for_load_state()  # keys are heard from then on
     page.get_by_label("Patient ID", exact=True).focus()
     page.keyboard.type("KEYS")
     page.keyboard.press("Tab")
@@ -225,12 +237,10 @@ def test_the_keys_are_enough(page: Page) -> None:
     page.get_by_label("Modality").select_option("US")
     page.keyboard.press("Control+Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Keys, Carla")
-    page.keyboard.press("e")
-    expect(page).to_have_url(re.compile("/edit/$"))
-    page.keyboard.press("Escape")
-    expect(page).to_have_url(re.compile(r"/worklist/\d+/$"))
-    page.keyboard.press("Escape")
-    expect(page).to_have_url(re.compile("/worklist/$"))
+    for key, address in (("e", "/edit/$"), ("Escape", r"/worklist/\d+/$"), ("Escape", "/worklist/$")):
+        page.wait_for_load_state()
+        page.keyboard.press(key)
+        expect(page).to_have_url(re.compile(address))
 
 
 def test_what_is_wrong_is_said_beside_the_field_and_in_a_summary_with_the_focus(page: Page) -> None:
