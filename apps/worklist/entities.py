@@ -182,7 +182,8 @@ def _move(request: ImagingServiceRequest, order: Order, changes: Changes, *, upd
         for name in ("patient_id", "issuer_of_patient_id")
     }
     given = replace(order, **identity, patient_name=order.patient_name or _known_name(identity) or old.patient_name)
-    patient = _patient(_with_what_is_known(old, given), changes, update_patient=update_patient)
+    given = _with_what_is_known(request, given)
+    patient = _patient(given, changes, update_patient=update_patient)
     visit = request.visit
     if visit is None or patient.pk != old.pk or order.admission_id not in (None, visit.admission_id):
         visit = _visit(given, patient, changes)
@@ -199,21 +200,23 @@ def _move(request: ImagingServiceRequest, order: Order, changes: Changes, *, upd
     _revise(request)
 
 
-def _with_what_is_known(old: WorklistPatient, given: Order) -> Order:
-    """A patient ID that is corrected, to one that nobody has: still the same person, with all that is known of her.
-    Another name is another person."""
+def _with_what_is_known(request: ImagingServiceRequest, given: Order) -> Order:
+    """A patient ID that is corrected, to one that nobody has: still the same person, with all that is known of her and
+    of her visit. Another name is another person."""
     if _known_name({name: getattr(given, name) for name in ("patient_id", "issuer_of_patient_id")}):
         return given
-    if name_key(given.patient_name or "") != name_key(old.patient_name):
+    if name_key(given.patient_name or "") != name_key(request.patient.patient_name):
         return given
+    rows: dict[Level, Row] = {Level.PATIENT: request.patient}
+    if request.visit is not None:
+        rows[Level.VISIT] = request.visit
     known: dict[str, Any] = {
-        name: getattr(old, name)
+        name: getattr(rows[attribute.level], name)
         for name, attribute in BY_NAME.items()
-        if attribute.level is Level.PATIENT and getattr(given, name) is None
+        if attribute.level in rows and getattr(given, name) is None
     }
-    others = {**given.other_attributes}
-    others[Level.PATIENT] = {**old.other_attributes, **others.get(Level.PATIENT, {})}
-    return replace(given, **known, other_attributes=others)
+    others = {level: {**row.other_attributes, **given.other_attributes.get(level, {})} for level, row in rows.items()}
+    return replace(given, **known, other_attributes={**given.other_attributes, **others})
 
 
 def _known_name(identity: Mapping[str, str]) -> str:

@@ -156,7 +156,9 @@ def locked(step_id: int, *, version: str | None = None) -> ScheduledProcedureSte
     above = "requested_procedure__imaging_service_request"
     held = (f"{above}__patient", above, "requested_procedure", "self")
     steps = ScheduledProcedureStep.objects.with_order().select_for_update(of=held, no_key=True)
-    step = steps.filter(pk=step_id).first()
+    # Of an order that was moved to others while we waited PostgreSQL finds nothing at first.
+    found = (steps.filter(pk=step_id).first() for _ in range(_ATTEMPTS))
+    step = next((each for each in found if each is not None), None)
     if step is None:
         raise NoSuchStep("There is no such step")
     if version is not None and version != step.version:

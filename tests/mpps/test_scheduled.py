@@ -1,8 +1,11 @@
 """Performed steps move the scheduled ones they are."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 from pydicom.dataset import Dataset
 
 from apps.accounts.principal import Kind, Principal, system
@@ -12,12 +15,14 @@ from apps.mpps import procedure_step, scheduled
 from apps.mpps.models import PerformedProcedureStep, PerformedStatus
 from apps.worklist import schedule
 from apps.worklist.models import ScheduledProcedureStep, StepStatus
+from apps.worklist.order import Order
 from dicom import jsonmodel
 from dicom.datasets import data_set, encode
 from dicom.mpps import Refused
 from dicom.sop_classes import Service
 from tests.mpps.reporting import STUDY, begun, ended, wrong_entry
 from tests.mpps.reporting import scheduled as item
+from tests.node import wait_for
 from tests.worklist.asking import ordered
 
 pytestmark = pytest.mark.django_db
@@ -187,3 +192,36 @@ def test_a_refused_report_moves_nothing() -> None:
             principal=CT1, sop_instance_uid="1.9.1", changes=plain(data_set(PerformedProcedureStepStatus="COMPLETED"))
         )
     assert status(step) == "STARTED"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_step_that_moves_to_another_patient_while_it_is_reported_is_not_the_reports() -> None:
+    step = ordered(study_instance_uid=STUDY)
+    moved = threading.Event()
+
+    def report() -> None:
+        try:
+            moved.wait(60)
+            begin("1.9.1")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            changes = Order(patient_id="18", patient_name="Roe^Richard")
+            schedule.reschedule(principal=TECHNOLOGIST, step_id=step.pk, changes=changes)
+            moved_by = threads.submit(report)
+            moved.set()
+            wait_for(lambda: moved_by.done() or _waits_for_a_lock())
+        moved_by.result(60)
+    assert status(step) == "SCHEDULED"
+    assert PerformedProcedureStep.objects.get().scheduled.get().of_another_patient
+
+
+def _waits_for_a_lock() -> bool:
+    """Somebody; SQLite has one writer at a time, who waits without a trace."""
+    if connection.vendor == "sqlite":
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])

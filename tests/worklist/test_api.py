@@ -1,13 +1,16 @@
 """REST of the worklist."""
 
 import json
+import threading
 from base64 import b64encode
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.db import connection
 from django.test import Client
 
 from apps.accounts import rest
@@ -318,3 +321,34 @@ def test_a_control_character_is_nowhere_taken(ris: Client, text: str) -> None:
 def test_what_may_be_asked_is_told(ris: Client) -> None:
     answer = ris.options("/api/worklist/")
     assert (answer.status_code, answer["Allow"]) == (204, "GET, POST, HEAD, OPTIONS")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("atomic", ["false", "true"])
+def test_many_orders_of_the_same_patients_at_once_wait_for_each_other_in_turn(ris: Client, atomic: str) -> None:
+    """Each request is one transaction by its Idempotency-Key; both media types are sorted alike."""
+    orders = [{**ORDER, "patient_id": f"P{number:02}", "accession_number": f"A{number:02}"} for number in range(20)]
+    first = send(ris, "post", "/api/worklist/?atomic=true", orders).json()["results"]
+    documents = [
+        ris.get(f"/api/worklist/{each['row']['id']}/", headers={"Accept": "application/dicom+json"}).json()
+        for each in first
+    ]
+    for document in documents:
+        del document["00400100"]["Value"][0]["00400009"]  # a step of its own
+    both = threading.Barrier(2)
+
+    def send_all(number: int) -> int:
+        body = json.dumps(documents[:: -1 if number else 1])
+        try:
+            both.wait(60)
+            return ris.post(
+                f"/api/worklist/bulk/?atomic={atomic}",
+                body,
+                content_type="application/dicom+json",
+                headers={"Idempotency-Key": f"{number}"},
+            ).status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(send_all, range(2))) == [201, 201]

@@ -217,6 +217,18 @@ def test_a_corrected_patient_id_keeps_what_is_known_of_the_person_and_another_na
     assert {getattr(patient, name) for name in known} == {""}
 
 
+@pytest.mark.django_db
+def test_a_corrected_patient_id_keeps_the_visit_and_another_person_has_none() -> None:
+    step = made(admission_id="ADM1", current_patient_location="Ward 1")
+    step = schedule.reschedule(principal=RIS, step_id=step.pk, changes=Order(patient_id="RIGHT"))
+    visit = step.requested_procedure.imaging_service_request.visit
+    assert visit is not None
+    assert (visit.patient.patient_id, visit.admission_id, visit.current_patient_location) == ("RIGHT", "ADM1", "Ward 1")
+    changes = Order(patient_id="OTHER", patient_name="Roe^Richard")
+    step = schedule.reschedule(principal=RIS, step_id=step.pk, changes=changes)
+    assert step.requested_procedure.imaging_service_request.visit is None
+
+
 @pytest.mark.django_db(transaction=True)
 def test_changes_of_siblings_at_once_are_counted_each() -> None:
     steps = [made(accession_number="A1") for _ in range(4)]

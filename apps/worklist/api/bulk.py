@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from django.db import transaction
 
@@ -29,54 +29,85 @@ class Outcome:
     document: dict[str, Any]
 
 
+Reading: TypeAlias = tuple[Order, StepStatus] | Outcome  # of a document, or why it cannot be read
+
+
 class _Undone(Exception):
     """One has failed, so none is made."""
 
 
 def create(document: Any, *, read: Read, principal: Principal, update_patient: bool) -> ScheduledProcedureStep:
-    order, status = read(document)
-    with transaction.atomic():
-        step = schedule.schedule(principal=principal, order=order, update_patient=update_patient)
-        return schedule.advance(principal=principal, step_id=step.pk, to=status) if status != step.status else step
+    return _scheduled(*read(document), principal=principal, update_patient=update_patient)
 
 
 def create_all(
     documents: Sequence[Any], *, read: Read, principal: Principal, update_patient: bool, atomic: bool
 ) -> list[Outcome]:
-    """In the order given; `atomic`: all or none."""
+    """What became of each; `atomic`: all or none."""
     if not 0 < len(documents) <= MOST:
         raise InvalidRequest({"body": f"1 to {MOST} orders at once"})
+    readings = [_reading(document, read) for document in documents]
 
-    def one(document: Any) -> Outcome:
+    def one(reading: Reading) -> Outcome:
+        if isinstance(reading, Outcome):
+            return reading
         try:
-            step = create(document, read=read, principal=principal, update_patient=update_patient)
+            step = _scheduled(*reading, principal=principal, update_patient=update_patient)
         except DicomError as error:
-            problem = described(error)
-            return Outcome(problem["status"], problem)
+            return _failed(error)
         return Outcome(CREATED, {"status": CREATED, "row": plain.row(step)})
 
-    return _all_or_none(documents, one) if atomic else [one(document) for document in documents]
+    return _all_or_none(readings, one) if atomic else _each(readings, one)
 
 
-def _all_or_none(documents: Sequence[Any], one: Callable[[Any], Outcome]) -> list[Outcome]:
-    outcomes: dict[int, Outcome] = {}
+def _scheduled(
+    order: Order, status: StepStatus, *, principal: Principal, update_patient: bool
+) -> ScheduledProcedureStep:
+    with transaction.atomic():
+        step = schedule.schedule(principal=principal, order=order, update_patient=update_patient)
+        return schedule.advance(principal=principal, step_id=step.pk, to=status) if status != step.status else step
+
+
+def _reading(document: Any, read: Read) -> Reading:
+    try:
+        return read(document)
+    except DicomError as error:
+        return _failed(error)
+
+
+def _failed(error: DicomError) -> Outcome:
+    problem = described(error)
+    return Outcome(problem["status"], problem)
+
+
+def _each(readings: Sequence[Reading], one: Callable[[Reading], Outcome]) -> list[Outcome]:
+    """Sorted by what rows are found by: of two requests that share rows, each one transaction (an Idempotency-Key makes
+    it that, too), one waits for the other, and never both."""
+    outcomes = {
+        index: one(readings[index]) for index in sorted(range(len(readings)), key=lambda at: _key(readings[at]))
+    }
+    return [outcomes[index] for index in range(len(readings))]
+
+
+def _all_or_none(readings: Sequence[Reading], one: Callable[[Reading], Outcome]) -> list[Outcome]:
+    outcomes: list[Outcome] = []
     try:
         with transaction.atomic():
-            # Sorted by what rows are found by: two of these that share rows wait for each other in turn.
-            for index in sorted(range(len(documents)), key=lambda index: _key(documents[index])):
-                outcomes[index] = one(documents[index])
-            if any(outcome.status != CREATED for outcome in outcomes.values()):
+            outcomes = _each(readings, one)
+            if any(outcome.status != CREATED for outcome in outcomes):
                 raise _Undone
     except _Undone:
         undone = Outcome(FAILED_DEPENDENCY, {"title": "Another one has failed", "status": FAILED_DEPENDENCY})
-        outcomes = {index: undone if outcome.status == CREATED else outcome for index, outcome in outcomes.items()}
-    return [outcomes[index] for index in range(len(documents))]
+        outcomes = [undone if outcome.status == CREATED else outcome for outcome in outcomes]
+    return outcomes
 
 
-def _key(document: Any) -> tuple[str, ...]:
-    if not isinstance(document, dict):
+def _key(reading: Reading) -> tuple[str, ...]:
+    if isinstance(reading, Outcome):
         return ()
-    return tuple(str(document.get(name, "")) for name in ("patient_id", "accession_number", "requested_procedure_id"))
+    order = reading[0]
+    names = (order.patient_id, order.issuer_of_patient_id, order.accession_number, order.requested_procedure_id)
+    return tuple((name or "").strip() for name in names)
 
 
 def status_of(outcomes: Sequence[Outcome], *, atomic: bool) -> int:
