@@ -6,13 +6,15 @@ from django.urls import path
 from rest_framework.views import APIView
 
 from apps.accounts.api import NoSuchResource
+from apps.mpps.api import report
 from apps.mpps.api import steps as performed
-from apps.worklist.api import links, steps
+from apps.worklist.api import links, remote, steps
 
 COLLECTIONS: Mapping[str, Mapping[str, type[APIView]]] = {
     "worklist": {
         "": steps.Steps,
         "bulk/": steps.Bulk,
+        "remote/": remote.Remote,
         "<int:key>/": steps.Step,
         "<int:key>/cancel/": steps.Cancel,
         "<int:key>/status/": steps.Status,
@@ -27,6 +29,7 @@ COLLECTIONS: Mapping[str, Mapping[str, type[APIView]]] = {
     },
     "procedure-steps": {
         "": performed.Steps,
+        "report/": report.Report,
         "<int:key>/": performed.Step,
         "<int:key>/complete/": performed.Complete,
         "<int:key>/discontinue/": performed.Discontinue,

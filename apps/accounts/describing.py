@@ -37,6 +37,7 @@ REASONS: Final = {
     413: f"More than {LARGEST >> 20} MiB",
     415: "Not a media type that is taken",
     422: "This Idempotency-Key was given to another request",
+    502: "The peer cannot be reached, or did not do it",
 }
 ASKED: Final = (400, 401, 403, 406)
 SENT: Final = (*ASKED, 409, 413, 415)

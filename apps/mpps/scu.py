@@ -6,12 +6,13 @@ with associate(host, port, ..., contexts=scu.CONTEXTS) as assoc:
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from django.utils import timezone
 
 from dicom import jsonmodel, mpps
+from dicom.assembling import assemble
 from dicom.dicomjson import Json
 from dicom.dictionary import dictionary_vr
 from dicom.dimse import Association, Context, Response
@@ -22,8 +23,6 @@ from dicom.sop_classes import (
     MODALITY_PERFORMED_PROCEDURE_STEP,
     MODALITY_PERFORMED_PROCEDURE_STEP_RETRIEVE,
 )
-
-__all__ = ["COMPLETED", "CONTEXTS", "DISCONTINUED", "begin", "change", "finish", "show"]
 
 _PLAIN: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)  # PS3.5 10.1
 CONTEXTS: Final[Sequence[tuple[str, Sequence[str]]]] = (
@@ -83,6 +82,11 @@ def show(assoc: Association, sop_instance_uid: str) -> Json:
     return jsonmodel.read(answer.data_set or b"", context.transfer_syntax)
 
 
+def check(attributes: Any) -> None:
+    """Raises InvalidDataSet for what is no data set of the DICOM JSON model, or holds bulk data elsewhere."""
+    assemble(attributes, lambda uri: None)
+
+
 def begun(attributes: Json, *, station: str) -> Json:
     """A whole N-CREATE of what was given."""
     now = timezone.localtime()
@@ -100,6 +104,19 @@ def begun(attributes: Json, *, station: str) -> Json:
     given = jsonmodel.items(attributes, mpps.SCHEDULED_STEP_ATTRIBUTES) or [{}]
     data_set[sequence] = {"vr": "SQ", "Value": [_scheduled(item) for item in given]}
     return data_set
+
+
+def _told(uid: str, _: Response) -> str:
+    return uid
+
+
+# By name; given the step's UID ("" to have one made) and attributes, each returns the UID.
+ACTIONS: Final[Mapping[str, Callable[[Association, str, Json], str]]] = {
+    "create": lambda assoc, uid, given: begin(assoc, given, sop_instance_uid=uid),
+    "set": lambda assoc, uid, given: _told(uid, change(assoc, uid, given)),
+    "complete": lambda assoc, uid, given: _told(uid, finish(assoc, uid, COMPLETED, given)),
+    "discontinue": lambda assoc, uid, given: _told(uid, finish(assoc, uid, DISCONTINUED, given)),
+}
 
 
 def _scheduled(item: Json) -> Json:

@@ -1,27 +1,20 @@
 """Performed procedure steps as SCU, for a person at the command line."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from apps.mpps import scu
 from dicom import jsonmodel
 from dicom.dicomjson import Json
-from dicom.dimse import Association, Failed
+from dicom.dimse import Failed
 from dicom.encoding import encode_elements
 from dicom.errors import DicomError
 from dicom.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN
 from pacs.client import keys
 from pacs.client.report import Report
 from pacs.client.target import Caller
-
-ACTIONS: Mapping[str, Callable[[Association, str, Json], str]] = {
-    "create": lambda assoc, uid, given: scu.begin(assoc, given, sop_instance_uid=uid),
-    "set": lambda assoc, uid, given: _told(uid, scu.change(assoc, uid, given)),
-    "complete": lambda assoc, uid, given: _told(uid, scu.finish(assoc, uid, scu.COMPLETED, given)),
-    "discontinue": lambda assoc, uid, given: _told(uid, scu.finish(assoc, uid, scu.DISCONTINUED, given)),
-}
 
 
 class UnreadableFile(DicomError):
@@ -37,16 +30,12 @@ def report(
         try:
             if action == "get":
                 return _show(told, scu.show(assoc, uid))
-            done = ACTIONS[action](assoc, uid, given)
+            done = scu.ACTIONS[action](assoc, uid, given)
         except Failed as error:
             told.record(f"{caller.target}: {error}", sop_instance_uid=uid, status=f"{error.status:04X}")
             return False
     told.record(f"{action}: {done}", action=action, sop_instance_uid=done, status="0000")
     return True
-
-
-def _told(uid: str, _: object) -> str:
-    return uid
 
 
 def _show(told: Report, data_set: Json) -> bool:

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group, User
 from django.core.management import CommandError, call_command
+from django.test import Client
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 
+from apps.network.models import Peer
 from dicom.sop_classes import MODALITY_PERFORMED_PROCEDURE_STEP as MPPS
 from dicom.sop_classes import MODALITY_PERFORMED_PROCEDURE_STEP_RETRIEVE as RETRIEVE
 
@@ -111,6 +114,53 @@ def test_a_refusal_is_told_with_its_status(ris: str, kept: Kept, capsys: pytest.
         report(ris, capsys, "create", "1.2.9")
     assert ended.value.code == 1
     assert json.loads(capsys.readouterr().out)["status"] == "0111"
+
+
+class TestOverRest:
+    @pytest.fixture(autouse=True)
+    def _peer(self, ris: str) -> None:
+        Peer.objects.create(name="RIS", ae_title="RIS", host="127.0.0.1", port=int(ris.rpartition(":")[2]))
+
+    def post(self, client: Client, **said: Any) -> tuple[int, dict[str, Any]]:
+        answer = client.post("/api/procedure-steps/report/", said, content_type="application/json")
+        document: dict[str, Any] = answer.json()
+        return answer.status_code, document
+
+    def test_a_step_is_reported(self, admin_client: Client, kept: Kept) -> None:
+        attributes = {"00100020": {"vr": "LO", "Value": ["17"]}}
+        status, told = self.post(admin_client, peer="RIS", action="create", attributes=attributes)
+        assert (status, told["status"]) == (200, "0000")
+        uid = told["sop_instance_uid"]
+        assert kept.steps[uid].PatientID == "17"
+        assert self.post(admin_client, peer="RIS", action="complete", sop_instance_uid=uid)[0] == 200
+        assert kept.steps[uid].PerformedProcedureStepStatus == "COMPLETED"
+
+    def test_what_the_peer_refuses_is_told(self, admin_client: Client, kept: Kept) -> None:
+        kept.status = 0x0111
+        status, told = self.post(admin_client, peer="RIS", action="create")
+        assert (status, "0111" in told["title"]) == (502, True)
+
+    @pytest.mark.parametrize(
+        ("said", "status"),
+        [
+            ({"peer": "RIS", "action": "create", "attributes": {"0010": 1}}, 400),
+            ({"peer": "RIS", "action": "create", "attributes": [1]}, 400),
+            ({"peer": "RIS", "action": "create", "attributes": {"00080060": {"vr": "CS", "Value": [{}]}}}, 400),
+            ({"peer": "RIS", "action": "cancel"}, 400),
+            ({"peer": "RIS", "action": "set", "sop_instance_uid": "x"}, 400),
+            ({"peer": "nobody", "action": "create"}, 404),
+            ({"peer": "RIS"}, 400),
+        ],
+    )
+    def test_a_wrong_request_says_so(self, admin_client: Client, said: dict[str, Any], status: int) -> None:
+        assert self.post(admin_client, **said)[0] == status
+
+    def test_who_only_reads_reports_nothing(self, client: Client, kept: Kept) -> None:
+        user = User.objects.create_user("reader")
+        user.groups.add(Group.objects.get(name="Radiologists"))
+        client.force_login(user)
+        assert self.post(client, peer="RIS", action="create")[0] == 403
+        assert not kept.steps
 
 
 @pytest.mark.parametrize("words", [("set",), ("create", "--file", "nowhere.json"), ("create", "-k", "NoSuchKey=1")])

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
 
+from apps.network.models import Peer
 from apps.worklist.models import ScheduledProcedureStep, StepStatus, WorklistPatient
+from tests.node import free_port
 from tests.worklist.asking import ordered
 from tests.worklist.conftest import Serve
 from tests.worklist.wlmscpfs import AE_TITLE, Wlmscpfs, running
@@ -83,3 +86,47 @@ def test_nobody_there_or_a_key_that_is_none_is_an_error(theirs: Wlmscpfs) -> Non
             run(theirs.port, *arguments)
     with pytest.raises(CommandError):
         run(1)
+
+
+def remote(client: Client, **said: Any) -> tuple[int, dict[str, Any]]:
+    answer = client.post("/api/worklist/remote/", said, content_type="application/json")
+    document: dict[str, Any] = answer.json()
+    return answer.status_code, document
+
+
+@pytest.mark.django_db
+def test_a_remote_worklist_is_asked_over_rest_and_taken_when_that_is_meant(
+    theirs: Wlmscpfs, admin_client: Client
+) -> None:
+    Peer.objects.create(name="RIS", ae_title=AE_TITLE, host="127.0.0.1", port=theirs.port)
+    keys = {"modality": "MR", "patient_name": "VIV*"}
+    status, told = remote(admin_client, peer="RIS", keys=keys)
+    assert (status, told["imported"]) == (200, False)
+    assert [(line["outcome"], line["scheduled_procedure_step_id"]) for line in told["results"]] == [("new", "SPD3445")]
+    assert told["results"][0]["attributes"]["00100020"]["Value"] == ["AV35674"]
+    assert not ScheduledProcedureStep.objects.exists()
+    status, told = remote(admin_client, peer="RIS", keys=keys, **{"import": True})
+    assert (status, [line["outcome"] for line in told["results"]]) == (200, ["new"])
+    assert ScheduledProcedureStep.objects.get().scheduled_procedure_step_id == "SPD3445"
+    assert [line["outcome"] for line in remote(admin_client, peer="RIS", keys=keys)[1]["results"]] == ["unchanged"]
+    assert len(remote(admin_client, peer="RIS")[1]["results"]) == 10
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({"peer": "nobody"}, 404),
+        ({"peer": "away"}, 502),
+        ({"peer": "away", "limit": 0}, 400),
+        ({"peer": "away", "keys": {"nothing": "x"}}, 400),
+        ({"peer": "away", "keys": ["x"]}, 400),
+        ({"peer": "away", "import": "yes"}, 400),
+        ({}, 400),
+    ],
+)
+def test_a_remote_worklist_that_cannot_be_asked_says_why(
+    admin_client: Client, said: dict[str, Any], status: int
+) -> None:
+    Peer.objects.create(name="away", ae_title="AWAY", host="127.0.0.1", port=free_port())
+    assert remote(admin_client, **said)[0] == status

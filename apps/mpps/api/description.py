@@ -205,3 +205,28 @@ history = operation(
     statuses=(*ASKED, 404),
     parameters=[LIMIT, AFTER],
 )
+
+report = operation(
+    "Report a step of ours to another system (MPPS as SCU)",
+    tag=TAG,
+    takes={
+        JSON: {
+            "type": "object",
+            "properties": {
+                "peer": {**_TEXT, "description": "Name of a peer that has an address"},
+                "action": {"type": "string", "enum": ["create", "set", "complete", "discontinue"]},
+                "sop_instance_uid": {**_TEXT, "description": "Of the step; `create` makes one"},
+                "attributes": {"type": "object", "additionalProperties": {}, "description": "DICOM JSON"},
+            },
+            "required": ["peer", "action"],
+        }
+    },
+    gives={JSON: {"type": "object", "properties": {"sop_instance_uid": _TEXT, "status": _TEXT}}},
+    statuses=(*SENT, 404, 502),
+    examples=[
+        example(
+            "A step begins",
+            {"peer": "RIS", "action": "create", "attributes": {"00100020": {"vr": "LO", "Value": ["17"]}}},
+        )
+    ],
+)

@@ -386,3 +386,32 @@ def decision(summary: str) -> Any:
         parameters=[IF_MATCH, IDEMPOTENCY_KEY],
         examples=[example("Why", {"reason": "Has married"})],
     )
+
+
+ask_remote = operation(
+    "Ask another system's worklist; what of it is new here, changed, or in conflict",
+    tag=WORKLIST,
+    takes={
+        JSON: {
+            "type": "object",
+            "properties": {
+                "peer": {**_TEXT, "description": "Name of a peer that has an address"},
+                "keys": {"type": "object", "additionalProperties": _TEXT},
+                "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
+                "import": {"type": "boolean", "description": "Take them as orders; without it nothing is kept"},
+            },
+            "required": ["peer"],
+        }
+    },
+    gives={
+        JSON: {
+            "type": "object",
+            "properties": {
+                "imported": {"type": "boolean"},
+                "results": {"type": "array", "items": {"type": "object", "additionalProperties": {}}},
+            },
+        }
+    },
+    statuses=(*SENT, 404, 502),
+    examples=[example("CTs of one name", {"peer": "RIS", "keys": {"modality": "CT", "patient_name": "Doe*"}})],
+)

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from apps.mpps import scu
 from apps.network.validators import validate_ae_title
 from apps.qr.attributes import InformationModel
 from dicom.dimse import Timeouts
@@ -93,7 +94,7 @@ class Command(BaseCommand):
             help="Take them as orders of ours; says what is new or differs.",
         )
         performed = of.add_parser("mpps", parents=[common, matching], help="Report a step that is performed.")
-        performed.add_argument("action", choices=[*mpps.ACTIONS, "get"])
+        performed.add_argument("action", choices=[*scu.ACTIONS, "get"])
         performed.add_argument("uid", nargs="?", default="", metavar="UID", help="Of the step; create makes one.")
         performed.add_argument("--file", type=Path, metavar="JSON", help="Attributes in the DICOM JSON model.")
 

@@ -1,0 +1,42 @@
+"""Calling a peer on behalf of somebody who waits: by its name, in bounded time."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from django.conf import settings
+
+from apps.network.models import Peer
+from dicom.dimse import Association, DimseError, Timeouts, associate
+from dicom.errors import DicomError
+
+PATIENCE = Timeouts(connect=5, acse=10, dimse=20, release=2)
+
+
+class NoSuchPeer(DicomError):
+    http_status = 404
+
+
+class PeerFailed(DicomError):
+    """It could not be reached, or did not do what it was asked."""
+
+    http_status = 502
+
+
+@contextmanager
+def called(name: str, contexts: Sequence[tuple[str, Sequence[str]]]) -> Iterator[Association]:
+    """An association with a peer that has an address. Raises NoSuchPeer; PeerFailed for whatever goes wrong on it."""
+    peer = Peer.objects.filter(name=name, enabled=True).exclude(host="").exclude(port=None).first()
+    if peer is None or peer.port is None:
+        raise NoSuchPeer("There is no peer of this name that can be called")
+    try:
+        with associate(
+            peer.host,
+            peer.port,
+            calling_ae_title=settings.AE_TITLE,
+            called_ae_title=peer.ae_title,
+            contexts=contexts,
+            timeouts=PATIENCE,
+        ) as assoc:
+            yield assoc
+    except DimseError as error:
+        raise PeerFailed(f"{peer.name}: {error}") from error
