@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import APIRequestContext, Browser, Page, expect
 
 from tests.browser import Window
-from tests.node import Node
+from tests.node import Node, wait_for
 
 pytestmark = pytest.mark.live
 
@@ -281,8 +281,8 @@ def test_another_person_under_a_known_id_is_asked_about_with_both_values(page: P
     order("SAME", patient_sex="F", scheduled_procedure_step_start_date="20200101")
     schedule(page, "SAME", "Roe, Richard")
     page.get_by_role("button", name="Schedule").click()
-    values = page.locator(".values td").all_inner_texts()
-    assert {"Doe, SAME", "Roe, Richard"} <= set(values)
+    for value in ("Doe, SAME", "Roe, Richard"):
+        expect(page.locator(".values td").get_by_text(value, exact=True)).to_be_visible()
     page.get_by_role("button", name="Take the known data").click()
     expect(page.get_by_label("Name", exact=True)).to_have_value("Doe, SAME")
     page.get_by_label("Name", exact=True).fill("Doe-Roe, Same")
@@ -320,14 +320,14 @@ def test_what_is_not_saved_survives_a_reload_until_it_is_saved_or_somebody_signs
     expect(page.get_by_label("Name", exact=True)).to_have_value("Draft, Dora")
     page.get_by_role("button", name="Schedule").click()
     expect(page.get_by_text("The step is scheduled")).to_be_visible()
-    assert drafts() == 0
+    wait_for(lambda: drafts() == 0, what="no draft")
     page.goto("/worklist/new/")
     expect(page.get_by_label("Name", exact=True)).to_have_value("")
     page.get_by_label("Name", exact=True).fill("Somebody")
-    assert drafts() == 1
+    wait_for(lambda: drafts() == 1, what="a draft")
     page.get_by_role("button", name="Sign out").click()
     expect(page).to_have_url(re.compile("/sign-in/"))
-    assert drafts() == 0
+    wait_for(lambda: drafts() == 0, what="no draft")
 
 
 def test_who_may_only_read_finds_no_button_and_is_refused(browser: Browser, node: Node, order: Order) -> None:
