@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+import uuid
 from collections.abc import Sequence
 from datetime import date, time
 
@@ -105,6 +106,11 @@ def parse_number(text: str) -> int | None:
         return None
     number = int(match[1])
     return number if -(1 << 63) <= number < 1 << 63 else None
+
+
+def new_uid() -> str:
+    """One that nobody has: derived from a UUID (PS3.5 B.2)."""
+    return f"2.25.{uuid.uuid4().int}"
 
 
 _UID = re.compile(r"[0-9][0-9.]{0,63}")

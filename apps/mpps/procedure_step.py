@@ -2,8 +2,6 @@
 transaction: the step, what it says of scheduled ones, its history, the audit trail and the news stand or fall together.
 """
 
-import uuid
-from collections.abc import Mapping
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
@@ -21,10 +19,10 @@ from dicom import status as statuses
 from dicom.dicomjson import Json
 from dicom.mpps import Refused
 from dicom.sop_classes import Service
-from dicom.values import is_uid
+from dicom.values import is_uid, new_uid
 
 PERFORMED_CHANGED: Final = "performed_step_changed"
-MOST_BY_HAND: Final = (PerformedStatus.COMPLETED, PerformedStatus.DISCONTINUED)
+BY_HAND: Final = (PerformedStatus.COMPLETED, PerformedStatus.DISCONTINUED)
 
 
 def create(
@@ -32,7 +30,7 @@ def create(
 ) -> PerformedProcedureStep:
     """N-CREATE (PS3.4 F.7.2.1). Without a UID one is generated (PS3.7 10.1.5.1.4). Raises Refused."""
     _require(principal)
-    uid = sop_instance_uid or f"2.25.{uuid.uuid4().int}"
+    uid = sop_instance_uid or new_uid()
     if not is_uid(uid):
         raise Refused(statuses.INVALID_INSTANCE, "Not a UID")
     mpps.check_create(data_set, strict=strict)
@@ -91,7 +89,7 @@ def close(*, principal: Principal, sop_instance_uid: str, to: PerformedStatus, r
     """A person ends a step whose modality will not: what is missing stays missing. Raises Refused."""
     if not principal.may_schedule:
         raise Refused(statuses.NOT_AUTHORIZED, "Not allowed to close a step")
-    if to not in MOST_BY_HAND or not reason.strip():
+    if to not in BY_HAND or not reason.strip():
         raise Refused(statuses.INVALID_ATTRIBUTE_VALUE, "A final status and a reason are needed")
     now = timezone.localtime()
     with transaction.atomic():
@@ -143,9 +141,7 @@ def _become(step: PerformedProcedureStep, data_set: Json) -> None:
     scheduled.report(step)
 
 
-def _record(
-    step: PerformedProcedureStep, action: str, *, principal: Principal, reason: str = "", detail: Mapping[str, Any] = {}
-) -> None:
+def _record(step: PerformedProcedureStep, action: str, *, principal: Principal, reason: str = "") -> None:
     PerformedEvent.objects.create(
         performed=step,
         at=timezone.now(),
@@ -153,7 +149,6 @@ def _record(
         status=step.status,
         actor=principal.name[:150],
         reason=reason[:TEXT],
-        detail=dict(detail),
     )
     trail.record(
         actor=Actor.of(principal),

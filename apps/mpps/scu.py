@@ -5,7 +5,6 @@ with associate(host, port, ..., contexts=scu.CONTEXTS) as assoc:
     scu.finish(assoc, uid, COMPLETED, {...})
 """
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from dicom.sop_classes import (
     MODALITY_PERFORMED_PROCEDURE_STEP,
     MODALITY_PERFORMED_PROCEDURE_STEP_RETRIEVE,
 )
+from dicom.values import new_uid
 
 _PLAIN: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)  # PS3.5 10.1
 CONTEXTS: Final[Sequence[tuple[str, Sequence[str]]]] = (
@@ -34,7 +34,7 @@ CONTEXTS: Final[Sequence[tuple[str, Sequence[str]]]] = (
 def begin(assoc: Association, attributes: Json, *, sop_instance_uid: str = "") -> str:
     """N-CREATE; the UID of the step. What PS3.4 Table F.7.2-1 needs and `attributes` leave out is filled in: empty
     where it may be, else with ourselves, now and numbers of our own. Raises Failed."""
-    uid = sop_instance_uid or _new_uid()
+    uid = sop_instance_uid or new_uid()
     context = assoc.accepted_context(MODALITY_PERFORMED_PROCEDURE_STEP)
     answer = assoc.n_create(
         context=context,
@@ -123,7 +123,7 @@ def _scheduled(item: Json) -> Json:
     """An unscheduled step has a study all the same."""
     rule = next(rule for rule in mpps.RULES if rule.tag == mpps.SCHEDULED_STEP_ATTRIBUTES)
     empty = {f"{part.tag:08X}": {"vr": dictionary_vr(part.tag)} for part in rule.items}
-    return {**empty, **_elements({mpps.STUDY_INSTANCE_UID: _new_uid()}), **item}
+    return {**empty, **_elements({mpps.STUDY_INSTANCE_UID: new_uid()}), **item}
 
 
 def _elements(values: Mapping[int, str]) -> dict[str, Any]:
@@ -132,7 +132,3 @@ def _elements(values: Mapping[int, str]) -> dict[str, Any]:
 
 def _encoded(attributes: Json, context: Context) -> bytes:
     return jsonmodel.write(attributes, context.transfer_syntax)
-
-
-def _new_uid() -> str:
-    return f"2.25.{uuid.uuid4().int}"

@@ -128,7 +128,7 @@ def procedure(request: HttpRequest, key: int) -> HttpResponse:
             for each in reversed(events)
         ],
         "may_schedule": principal.may_schedule,
-        "ends": [(to, LOOKS[to]) for to in procedure_step.MOST_BY_HAND],
+        "ends": [(to, LOOKS[to]) for to in procedure_step.BY_HAND],
     }
     return pages.live(
         request,
@@ -146,7 +146,7 @@ def close(request: HttpRequest, key: int, to: str) -> HttpResponse:
     if not principal.may_schedule:
         raise NotAllowed("Not allowed to end a step")
     performed = _found(principal, key)
-    wanted = PerformedStatus(to) if to in procedure_step.MOST_BY_HAND else None
+    wanted = PerformedStatus(to) if to in procedure_step.BY_HAND else None
     if wanted is None or performed.status != PerformedStatus.IN_PROGRESS:
         messages.error(request, _("The step has ended already."))
         return redirect("procedure", key=key)

@@ -1,7 +1,6 @@
 """The rows of an order, top to bottom: found by what identifies them, made when they are not there, changed."""
 
 import secrets
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -20,7 +19,7 @@ from apps.worklist.models import (
 )
 from apps.worklist.order import InvalidOrder, Order, columns
 from dicom.errors import DicomError
-from dicom.values import name_key
+from dicom.values import name_key, new_uid
 
 Changes = dict[str, list[Any]]  # attribute: [before, after]
 Row = WorklistPatient | Visit | ImagingServiceRequest | RequestedProcedure | ScheduledProcedureStep
@@ -167,11 +166,6 @@ def _procedure_of(order: Order, request: ImagingServiceRequest) -> RequestedProc
     if order.study_instance_uid:
         return request.procedures.filter(study_instance_uid=order.study_instance_uid).first()
     return None
-
-
-def new_uid() -> str:
-    """PS3.5 B.2: derived from a UUID."""
-    return f"2.25.{uuid.uuid4().int}"
 
 
 def _move(request: ImagingServiceRequest, order: Order, changes: Changes, *, update_patient: bool) -> None:

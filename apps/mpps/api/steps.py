@@ -168,7 +168,7 @@ class Close(PerformedView):
         def close(document: Any) -> HttpResponse:
             said = fields(document, "status", "reason")
             to, reason = text(said, "status").upper(), text(said, "reason")
-            finals = [str(status) for status in procedure_step.MOST_BY_HAND]
+            finals = [str(status) for status in procedure_step.BY_HAND]
             errors = {"status": f"one of {', '.join(finals)}"} if to not in finals else {}
             errors |= {} if reason.strip() else {"reason": "is needed"}
             if errors:
