@@ -1,10 +1,11 @@
 """TABLE 3: kind of job -> the verb that does it; `apps.jobs` finds it by the setting JOB_KINDS."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import time
 
 from apps.accounts import idempotency
 from apps.jobs import schedules, upkeep
+from apps.jobs.kind import Kind
 from apps.jobs.run import JobRun
 from apps.mpps import scheduled
 from apps.network import log
@@ -23,15 +24,15 @@ def prune_answers(run: JobRun) -> None:
     run.log(f"{idempotency.prune()} answers forgotten")
 
 
-KINDS: Mapping[str, Callable[[JobRun], None]] = {
-    "purge_deleted": purge_deleted,
-    "prune_associations": log.prune_job,
-    "prune_jobs": upkeep.prune_job,
-    "prune_answers": prune_answers,
-    "warm_up": warm_up.warm_up,
-    "link_studies": linking.link_studies,
-    "link_orders": linking.link_orders,
-    "link_performed": scheduled.link_performed,
+KINDS: Mapping[str, Kind] = {
+    "purge_deleted": Kind(purge_deleted),
+    "prune_associations": Kind(log.prune_job),
+    "prune_jobs": Kind(upkeep.prune_job),
+    "prune_answers": Kind(prune_answers),
+    "warm_up": Kind(warm_up.warm_up),
+    "link_studies": Kind(linking.link_studies),
+    "link_orders": Kind(linking.link_orders),
+    "link_performed": Kind(scheduled.link_performed),
 }
 
 # Once a day each, local time; rows from then on, for an administrator to change.

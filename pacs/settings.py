@@ -191,4 +191,5 @@ SPECTACULAR_SETTINGS = {
 
 CELERY_APP = "pacs.celery.app"
 JOB_KINDS = "pacs.kinds.KINDS"
+JOB_LIMITS = "apps.network.limits.jobs_at_once"
 EVENT_KINDS = "pacs.events.EVENTS"

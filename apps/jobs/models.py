@@ -22,6 +22,10 @@ class Job(models.Model):
     principal = models.JSONField(help_text="For whom it runs.")
     submitted_by = models.CharField(max_length=150, blank=True)
     state = models.CharField(max_length=16, choices=JobState, default=JobState.QUEUED)
+    paused = models.BooleanField(default=False, help_text="Waits until somebody lets it go on.")
+    peer = KeyField(max_length=64, blank=True, help_text="Name of who is called: so many of its jobs run at once.")
+    slot = models.PositiveSmallIntegerField(null=True, editable=False, help_text="Which of the peer's it has.")
+    result = models.JSONField(default=dict, blank=True, help_text="What came of it.")
     priority = models.SmallIntegerField(default=0, help_text="Higher goes first.")
     total = models.PositiveIntegerField(default=0)
     done = models.PositiveIntegerField(default=0)
@@ -45,7 +49,12 @@ class Job(models.Model):
                 fields=["kind", "key"],
                 name="jobs_job_waits_once",
                 condition=models.Q(state=JobState.QUEUED) & ~models.Q(key=""),
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["peer", "slot"],
+                name="jobs_job_slot_once",
+                condition=models.Q(state=JobState.RUNNING) & ~models.Q(peer=""),
+            ),
         ]
         indexes = [
             models.Index(

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from apps.accounts.principal import Principal
 from apps.audit import trail
@@ -32,6 +34,7 @@ def submit(
     arguments: Mapping[str, Any] | None = None,
     items: Iterable[str] = (),
     key: str = "",
+    peer: str = "",
     due_at: datetime | None = None,
     priority: int = 0,
     maximum_attempts: int = 5,
@@ -45,6 +48,7 @@ def submit(
         arguments=dict(arguments or {}),
         principal=principal.to_plain(),
         submitted_by=principal.name,
+        peer=peer,
         priority=priority,
         total=len(keys),
         maximum_attempts=maximum_attempts,
@@ -76,25 +80,43 @@ def plan(job: Job, keys: Iterable[str], *, first: int = 0) -> None:
 
 def due(kinds: Collection[str], now: datetime) -> QuerySet[Job]:
     """Waiting jobs whose time has come, and running ones whose worker has not been heard of for a lease."""
-    return Job.objects.filter(
-        Q(state=JobState.QUEUED, due_at__lte=now) | Q(state=JobState.RUNNING, lease_until__lt=now), kind__in=kinds
-    )
+    waiting = Q(state=JobState.QUEUED, due_at__lte=now, paused=False)
+    return Job.objects.filter(waiting | Q(state=JobState.RUNNING, lease_until__lt=now), kind__in=kinds)
+
+
+def taken() -> Mapping[str, set[int]]:
+    """The slots that running jobs have, by peer."""
+    slots: dict[str, set[int]] = {}
+    for job in Job.objects.filter(state=JobState.RUNNING, slot__isnull=False).exclude(peer="").only("peer", "slot"):
+        slots.setdefault(job.peer, set()).add(job.slot or 0)
+    return slots
+
+
+def jobs_at_once(peers: Collection[str]) -> Mapping[str, int]:
+    """How many jobs of each of these peers may run; the roof knows whom to ask."""
+    limits: Mapping[str, int] = import_string(settings.JOB_LIMITS)(peers)
+    return limits
+
+
+def runnable(kinds: Collection[str], now: datetime) -> QuerySet[Job]:
+    """Of the due ones those whose peer takes one more: what waits for a busy peer is in nobody's way."""
+    slots = taken()
+    limits = jobs_at_once(slots)
+    full = [peer for peer, numbers in slots.items() if len(numbers) >= limits[peer]]
+    return due(kinds, now).exclude(state=JobState.QUEUED, peer__in=full) if full else due(kinds, now)
+
+
+def _free_slot(peer: str) -> int | None:
+    used = taken().get(peer, set())
+    return next((slot for slot in range(jobs_at_once([peer])[peer]) if slot not in used), None)
 
 
 def claim(*, worker: str, kinds: Collection[str]) -> Job | None:
     """The next job to run, now leased to this worker; None when there is none."""
     now = timezone.now()
-    for job in due(kinds, now).order_by("-priority", "due_at", "id")[:CANDIDATES]:
+    for job in runnable(kinds, now).order_by("-priority", "due_at", "id")[:CANDIDATES]:
         before = job.state
-        # The lease's end is named too: its worker may be slow, not dead, and have renewed it since we looked.
-        won = Job.objects.filter(pk=job.pk, state=before, lease=job.lease, lease_until=job.lease_until).update(
-            state=JobState.RUNNING,
-            lease=job.lease + 1,
-            lease_until=now + LEASE,
-            worker=worker[:128],
-            started_at=job.started_at or now,
-        )
-        if not won:
+        if not _win(job, worker, now):
             continue
         previous = job.worker
         job.refresh_from_db()
@@ -106,6 +128,29 @@ def claim(*, worker: str, kinds: Collection[str]) -> Job | None:
         job.attempts += 1
         return job
     return None
+
+
+def _win(job: Job, worker: str, now: datetime) -> bool:
+    slot = job.slot
+    if job.peer and job.state == JobState.QUEUED and (slot := _free_slot(job.peer)) is None:
+        return False
+    # The lease's end is named too: its worker may be slow, not dead, and have renewed it since we looked.
+    row = Job.objects.filter(
+        pk=job.pk, state=job.state, paused=job.paused, lease=job.lease, lease_until=job.lease_until
+    )
+    try:
+        with transaction.atomic():
+            won = row.update(
+                state=JobState.RUNNING,
+                lease=job.lease + 1,
+                lease_until=now + LEASE,
+                worker=worker[:128],
+                started_at=job.started_at or now,
+                slot=slot,
+            )
+    except IntegrityError:  # another worker took that slot
+        return False
+    return bool(won)
 
 
 def _ends_here(job: Job) -> bool:
@@ -122,12 +167,19 @@ def held(job: Job) -> QuerySet[Job]:
     return Job.objects.filter(pk=job.pk, lease=job.lease, state=JobState.RUNNING)
 
 
-def keep(job: Job) -> bool:
-    """Renews the lease; True when somebody wants the job cancelled. Raises LeaseLost."""
+class Wish(NamedTuple):
+    """What somebody wants of a running job."""
+
+    cancel: bool
+    pause: bool
+
+
+def keep(job: Job) -> Wish:
+    """Renews the lease. Raises LeaseLost."""
     with transaction.atomic():
         if not held(job).update(lease_until=timezone.now() + LEASE):
             raise LeaseLost(str(job))
-        return Job.objects.values_list("cancel_requested", flat=True).get(pk=job.pk)
+        return Wish(*Job.objects.values_list("cancel_requested", "paused").get(pk=job.pk))
 
 
 def end(job: Job, state: JobState, *, error: str = "") -> None:
@@ -183,6 +235,29 @@ def cancel(job: Job, *, principal: Principal) -> bool:
     return bool(changed)
 
 
+def pause(job: Job, *, principal: Principal) -> bool:
+    """Before its next step if it runs; False when it has ended or waits already."""
+    return _pause(job, True, principal=principal)
+
+
+def resume(job: Job, *, principal: Principal) -> bool:
+    """From where it was."""
+    changed = _pause(job, False, principal=principal)
+    if changed:
+        ring()
+    return changed
+
+
+def _pause(job: Job, paused: bool, *, principal: Principal) -> bool:
+    action = "pause" if paused else "resume"
+    with transaction.atomic():
+        open_ = Job.objects.filter(pk=job.pk, state__in=[JobState.QUEUED, JobState.RUNNING], paused=not paused)
+        changed = open_.update(paused=paused)
+        if changed:
+            trail.record(actor=Actor.of(principal), action=action, object=f"job {job.pk}", detail={"kind": job.kind})
+    return bool(changed)
+
+
 def retry(job: Job, *, principal: Principal) -> bool:
     """An ended job once more: what failed, not what was done. Raises ValidationError when its like waits already."""
     try:
@@ -194,6 +269,7 @@ def retry(job: Job, *, principal: Principal) -> bool:
                 error="",
                 ended_at=None,
                 cancel_requested=False,
+                paused=False,
                 due_at=timezone.now(),
             )
             if changed:

@@ -36,7 +36,7 @@ class Cancelled(Exception):
 
 
 class Stopping(Exception):
-    """The worker ends; the job goes back to the queue as it is."""
+    """The worker ends, or the job shall pause: it goes back to the queue as it is."""
 
 
 class JobRun:
@@ -47,6 +47,7 @@ class JobRun:
         self.principal = principal
         self._stopping = stopping or threading.Event()
         self._cancelled = threading.Event()
+        self._paused = threading.Event()
         self._lost = threading.Event()
         self._beaten = time.monotonic()
 
@@ -63,8 +64,14 @@ class JobRun:
             raise LeaseLost(str(self.job))
         if self._cancelled.is_set():
             raise Cancelled
-        if self._stopping.is_set():
+        if self._stopping.is_set() or self._paused.is_set():
             raise Stopping
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether `check` would raise: for who is in the middle of a long step, from any thread."""
+        events = (self._lost, self._cancelled, self._stopping, self._paused)
+        return any(event.is_set() for event in events)
 
     def rest(self, seconds: float) -> None:
         """Leaves the machine to others for a while, shorter when the worker ends; `check`s then."""
@@ -75,8 +82,11 @@ class JobRun:
         """Renews the lease and looks for a wish to cancel; a thread beside the verb does so during long steps."""
         self._beaten = time.monotonic()
         try:
-            if queue.keep(self.job):
+            wish = queue.keep(self.job)
+            if wish.cancel:
                 self._cancelled.set()
+            if wish.pause:
+                self._paused.set()
         except LeaseLost:
             self._lost.set()
 
@@ -121,6 +131,11 @@ class JobRun:
     def progress(self, done: int, total: int) -> None:
         """For a job that counts otherwise than by items."""
         self._write(done=done, total=total)
+
+    def result(self, **values: Any) -> None:
+        """What came of it, for who asked; later values win."""
+        self.job.result = {**self.job.result, **values}
+        self._write(result=self.job.result)
 
     def log(self, text: str) -> None:
         queue.say(self.job, text)

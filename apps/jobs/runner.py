@@ -6,17 +6,17 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from django.conf import settings
 from django.db import Error, connection
-from django.utils.module_loading import import_string
 
 from apps.accounts.principal import Principal
 from apps.accounts.users import refreshed
 from apps.context import bound
 from apps.jobs import queue
+from apps.jobs.kind import kinds
 from apps.jobs.models import Job, JobState
 from apps.jobs.queue import LeaseLost
 from apps.jobs.run import Cancelled, JobError, JobRun, Stopping, TryAgain
@@ -24,14 +24,6 @@ from apps.jobs.run import Cancelled, JobError, JobRun, Stopping, TryAgain
 logger = logging.getLogger(__name__)
 
 BEAT = queue.LEASE.total_seconds() / 4
-
-Verb = Callable[[JobRun], None]
-
-
-def kinds() -> Mapping[str, Verb]:
-    """The roof's table: this room knows no kind of job."""
-    table: Mapping[str, Verb] = import_string(settings.JOB_KINDS)
-    return table
 
 
 def run_due(*, stopping: threading.Event | None = None, limit: int | None = None) -> int:
@@ -65,7 +57,10 @@ def _call(run: JobRun) -> None:
     job = run.job
     logger.info("Job %s begins, attempt %d", job, job.attempts)
     try:
-        kinds()[job.kind](run)
+        kind = kinds()[job.kind]
+        if not kind.right(run.principal):
+            raise JobError(f"{job.submitted_by or 'Who asked'} may not have this done any more")
+        kind.verb(run)
     except Stopping:
         queue.give_back(job)
     except Cancelled:

@@ -8,7 +8,8 @@ from django.db import Error, connection
 from django.utils import timezone
 
 from apps.jobs import outbox, queue, schedules
-from apps.jobs.runner import kinds, run_due
+from apps.jobs.kind import kinds
+from apps.jobs.runner import run_due
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def sweep_once() -> None:
     Returns while they run."""
     schedules.fire_due()
     outbox.dispatch()
-    if queue.due(list(kinds()), timezone.now()).exists():
+    if queue.runnable(list(kinds()), timezone.now()).exists():
         _runners.wake()
 
 

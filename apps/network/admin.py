@@ -127,6 +127,13 @@ class PeerAdmin(ConfiguredAdmin):
         ),
         ("Its performed procedure steps", {"fields": ["strict_mpps"], "classes": ["collapse"]}),
         ("Limits", {"fields": ["maximum_associations", "idle_timeout"], "classes": ["collapse"]}),
+        (
+            "What is sent to it",
+            {
+                "fields": [("jobs_at_once", "associations_per_job"), "rate_limit", "commits_storage"],
+                "classes": ["collapse"],
+            },
+        ),
     ]
 
     @admin.display(description="calls from", ordering="address_ranges")

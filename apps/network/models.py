@@ -165,6 +165,21 @@ class Peer(models.Model):
     idle_timeout = models.PositiveIntegerField(
         null=True, blank=True, help_text="Seconds; empty: as the listener, 0: for ever."
     )
+    # What we do to it.
+    jobs_at_once = models.PositiveSmallIntegerField(
+        default=2, validators=[MinValueValidator(1), MaxValueValidator(64)], help_text="Jobs that call it at once."
+    )
+    associations_per_job = models.PositiveSmallIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(16)],
+        help_text="That one send opens to it at once.",
+    )
+    rate_limit = models.PositiveIntegerField(default=0, help_text="Of all that is sent to it, in KiB/s; 0 is no limit.")
+    commits_storage = models.BooleanField(
+        "storage commitment",
+        default=False,
+        help_text="Ask it to commit to what was sent to it (Storage Commitment Push Model).",
+    )
 
     class Meta:
         ordering = ["name"]

@@ -142,7 +142,7 @@ def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_asked() -> None:
     running = claim()
     assert queue.cancel(waiting, principal=ME) and queue.cancel(running, principal=ME)
     assert (state_of(waiting), state_of(running)) == (JobState.CANCELLED, JobState.RUNNING)
-    assert queue.keep(running) is True
+    assert queue.keep(running) == (True, False)
     queue.end(running, JobState.CANCELLED)
     assert not queue.cancel(running, principal=ME)
     assert AuditEvent.objects.filter(action="cancel", object_kind="job").count() == 2
@@ -174,3 +174,57 @@ def test_old_jobs_are_pruned_and_those_that_wait_or_run_are_not() -> None:
     assert queue.prune(timezone.now() + timedelta(seconds=1)) == 1
     assert list(Job.objects.values_list("pk", flat=True)) == [waiting.pk]
     assert not Job.objects.filter(pk=old.pk).exists()
+
+
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How many jobs of a peer may run, by its name."""
+    limits: dict[str, int] = {}
+    monkeypatch.setattr(queue, "jobs_at_once", lambda peers: {peer: limits.get(peer, 1) for peer in peers})
+    return limits
+
+
+def claimed() -> str | None:
+    job = queue.claim(worker="w", kinds=["send"])
+    return job.key if job else None
+
+
+def test_a_peer_that_is_busy_holds_up_its_own_jobs_and_nobody_elses(limits: dict[str, int]) -> None:
+    limits |= {"CT": 2}
+    for number in range(queue.CANDIDATES * 2):
+        queue.submit(kind="send", principal=ME, peer="CT", key=f"CT {number}", priority=5)
+    queue.submit(kind="send", principal=ME, peer="MR", key="MR")
+    queue.submit(kind="send", principal=ME, key="nobody")
+    assert [claimed() for _ in range(5)] == ["CT 0", "CT 1", "MR", "nobody", None]
+    queue.end(Job.objects.get(key="CT 0"), JobState.SUCCEEDED)
+    assert [claimed() for _ in range(2)] == ["CT 2", None]
+    assert set(Job.objects.filter(peer="CT", state=JobState.RUNNING).values_list("slot", flat=True)) == {0, 1}
+
+
+def test_a_job_taken_over_keeps_its_place_at_the_peer(limits: dict[str, int]) -> None:
+    queue.submit(kind="send", principal=ME, peer="CT", key="first")
+    queue.submit(kind="send", principal=ME, peer="CT", key="second")
+    assert [claimed(), claimed()] == ["first", None]
+    Job.objects.filter(key="first").update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert [claimed(), claimed()] == ["first", None]
+
+
+def test_of_two_workers_that_saw_the_same_free_place_one_gets_it(
+    limits: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("first", "second"):
+        queue.submit(kind="send", principal=ME, peer="CT", key=key)
+    assert claimed() == "first"
+    monkeypatch.setattr(queue, "taken", dict)  # the other one looked before that
+    assert claimed() is None
+    assert state_of(Job.objects.get(key="second")) == JobState.QUEUED
+
+
+def test_a_paused_job_waits_until_it_is_let_go_on() -> None:
+    job = queue.submit(kind="send", principal=ME, key="a")
+    assert queue.pause(job, principal=ME) and not queue.pause(job, principal=ME)
+    assert claimed() is None
+    assert queue.resume(job, principal=ME) and not queue.resume(job, principal=ME)
+    assert claimed() == "a"
+    actions = AuditEvent.objects.filter(object_kind="job").values_list("action", flat=True)
+    assert sorted(actions) == ["pause", "resume"]

@@ -207,7 +207,7 @@ def test_a_step_longer_than_the_lease_keeps_the_job(kinds: dict[str, Verb], monk
     renewed = threading.Event()
     keep = queue.keep
 
-    def noticed(job: Job) -> bool:
+    def noticed(job: Job) -> queue.Wish:
         try:
             return keep(job)
         finally:
@@ -274,3 +274,36 @@ def test_jobs_that_ended_long_ago_are_forgotten(kinds: dict[str, Verb]) -> None:
     assert list(Job.objects.values_list("pk", flat=True)) == [job.pk]
     assert job.lines.get().text.startswith("1 jobs that ended")
     assert old.pk != job.pk
+
+
+def test_a_job_paused_while_it_runs_goes_on_later_where_it_was(kinds: dict[str, Verb]) -> None:
+    seen: list[str] = []
+
+    def send(run: JobRun) -> None:
+        for item in run.items():
+            seen.append(item.key)
+            run.succeeded(item)
+            if seen == ["1"]:
+                queue.pause(run.job, principal=ME)
+                run.beat()
+                assert run.interrupted
+
+    kinds["send"] = send
+    job = queue.submit(kind="send", principal=ME, items=["1", "2"])
+    run_due()
+    assert (seen, after(job).state, job.attempts) == (["1"], JobState.QUEUED, 0)
+    assert run_due() == 0
+    queue.resume(job, principal=ME)
+    run_due()
+    assert (seen, after(job).state) == (["1", "2"], JobState.SUCCEEDED)
+
+
+def test_what_came_of_a_job_stands_with_it(kinds: dict[str, Verb]) -> None:
+    def send(run: JobRun) -> None:
+        run.result(files=2)
+        run.result(bytes=9)
+
+    kinds["send"] = send
+    job = queue.submit(kind="send", principal=ME)
+    run_due()
+    assert after(job).result == {"files": 2, "bytes": 9}

@@ -26,10 +26,9 @@ def send(run: "JobRun") -> None:
         failpoint("tests.after_item")
 
 
-KINDS = {"send": send}
-
 if __name__ == "__main__":
     django.setup()
+    KINDS = {"send": import_string("apps.jobs.kind.Kind")(send)}
     settings.JOB_KINDS = "__main__.KINDS"
     sys.stdin.readline()  # all begin at once
     import_string("apps.jobs.runner.run_due")()

@@ -1,0 +1,95 @@
+"""What TABLE 3 says of a kind of job, and how somebody asks for one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from apps.accounts.principal import Principal
+from apps.audit import trail
+from apps.audit.trail import Actor
+from apps.jobs import queue
+from apps.jobs.models import Job
+from apps.jobs.run import JobRun
+from dicom.errors import DicomError
+
+Verb = Callable[[JobRun], None]
+Right = Callable[[Principal], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a request comes to once it is checked. `peer`: the name whose limit counts; `key`: of one kind and key one
+    job waits at a time; `items` may be planned by the verb as well."""
+
+    arguments: Mapping[str, Any]
+    peer: str = ""
+    key: str = ""
+    items: Sequence[str] = ()
+
+
+Check = Callable[[Principal, Mapping[str, Any]], Planned]
+
+
+def administers(principal: Principal) -> bool:
+    return principal.administers or principal.kind == "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`check` reads the arguments of somebody who asks, raises InvalidRequest and the like; a kind without one is only
+    the program's own. `right`: who may ask, looked at again when the job runs. `example`: arguments for people."""
+
+    verb: Verb
+    title: str = ""
+    check: Check | None = None
+    right: Right = administers
+    maximum_attempts: int = 5
+    example: Mapping[str, Any] = field(default_factory=dict)
+
+
+class NoSuchKind(DicomError):
+    http_status = 400
+
+
+class NotAllowed(DicomError):
+    http_status = 403
+
+
+def kinds() -> Mapping[str, Kind]:
+    """The roof's table: this room knows no kind of job."""
+    table: Mapping[str, Kind] = import_string(settings.JOB_KINDS)
+    return table
+
+
+def request(
+    name: str,
+    *,
+    principal: Principal,
+    arguments: Mapping[str, Any],
+    priority: int = 0,
+    due_at: datetime | None = None,
+) -> Job:
+    """A job for who asks, and its line in the trail. Raises NoSuchKind, NotAllowed, and what the check raises."""
+    kind = kinds().get(name)
+    if kind is None or kind.check is None:
+        raise NoSuchKind(f"There is no kind of job {name!r} that can be asked for")
+    if not kind.right(principal):
+        raise NotAllowed(f"Not allowed: a job of the kind {name}")
+    planned = kind.check(principal, arguments)
+    job = queue.submit(
+        kind=name,
+        principal=principal,
+        arguments=planned.arguments,
+        items=planned.items,
+        key=planned.key,
+        peer=planned.peer,
+        due_at=due_at,
+        priority=priority,
+        maximum_attempts=kind.maximum_attempts,
+    )
+    trail.record(actor=Actor.of(principal), action="submit", object=f"job {job.pk}", detail={"kind": name})
+    return job
