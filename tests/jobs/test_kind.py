@@ -62,7 +62,7 @@ def test_a_right_withdrawn_meanwhile_ends_the_job() -> None:
     Job.objects.update(principal=READER.to_plain())
     runner.run_due()
     job.refresh_from_db()
-    assert (job.state, job.error) == (JobState.FAILED, "reader may not have this done any more")
+    assert (job.state, job.error) == (JobState.FAILED, "admin may not have this done any more")
 
 
 def test_the_system_may_everything() -> None:
