@@ -8,6 +8,7 @@ from typing import Any, Final
 from django.conf import settings
 
 from apps.accounts.describing import PROBLEM
+from apps.jobs.api import description as jobs
 from apps.lookups import Kind
 from apps.mpps.api import description as mpps
 from apps.qr.attributes import ATTRIBUTES, Level
@@ -234,6 +235,6 @@ def add_dicomweb(result: Json, **_: Any) -> Json:
 def add_schemas(result: Json, **_: Any) -> Json:
     """Another: what the operations of TABLE 5 refer to."""
     schemas = result.setdefault("components", {}).setdefault("schemas", {})
-    for described in (worklist.SCHEMAS, mpps.SCHEMAS):
+    for described in (jobs.SCHEMAS, worklist.SCHEMAS, mpps.SCHEMAS):
         schemas.update(described)
     return result

@@ -6,11 +6,23 @@ from django.urls import path
 from rest_framework.views import APIView
 
 from apps.accounts.api import NoSuchResource
+from apps.jobs.api import jobs
 from apps.mpps.api import report
 from apps.mpps.api import steps as performed
 from apps.worklist.api import links, remote, steps
 
 COLLECTIONS: Mapping[str, Mapping[str, type[APIView]]] = {
+    "jobs": {
+        "": jobs.Jobs,
+        "kinds/": jobs.Kinds,
+        "<int:key>/": jobs.JobResource,
+        "<int:key>/items/": jobs.Items,
+        "<int:key>/log/": jobs.Log,
+        "<int:key>/cancel/": jobs.Cancel,
+        "<int:key>/pause/": jobs.Pause,
+        "<int:key>/resume/": jobs.Resume,
+        "<int:key>/retry/": jobs.Retry,
+    },
     "worklist": {
         "": steps.Steps,
         "bulk/": steps.Bulk,

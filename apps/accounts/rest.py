@@ -1,12 +1,17 @@
 """What every REST collection has in common: who asks, whether he may, the body as JSON, pages."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
 
 import orjson
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.cache import patch_vary_headers
+from django.utils.dateparse import parse_datetime
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -17,7 +22,7 @@ from apps.accounts.body import RequestBody
 from apps.accounts.http import ProblemRenderer, Untouched
 from apps.accounts.principal import Principal
 from apps.accounts.users import asking
-from dicom.errors import DicomError
+from dicom.errors import DicomError, InvalidValue
 from dicom.media import accepted, choose
 from dicom.multipart import content_type
 from dicom.sop_classes import Service
@@ -27,6 +32,7 @@ LARGEST: Final = 5 << 20
 DEEPEST: Final = 32
 PAGE: Final = 100
 MOST: Final = 1000
+_LOST_PLUS: Final = re.compile(r" (?=\d\d:?\d\d$)")  # of an offset that was not percent-encoded
 
 Params = Mapping[str, Sequence[str]]
 
@@ -57,6 +63,12 @@ class NotFound(DicomError):
     http_status = 404
 
 
+class Conflict(InvalidRequest):
+    """It does not go together with what is there."""
+
+    http_status = 409
+
+
 class NotAsItWas(DicomError):
     """What If-Match names is not there any more."""
 
@@ -64,12 +76,13 @@ class NotAsItWas(DicomError):
 
 
 class RestView(APIView):
-    """`service`: whose right is asked for to read; verbs ask for more. `takes`, `gives`: media types."""
+    """`service`: whose right is asked for to read; none: who is signed in may. Verbs ask for more. `takes`, `gives`:
+    media types."""
 
     permission_classes = [IsAuthenticated]
     content_negotiation_class = Untouched
     renderer_classes = [ProblemRenderer]  # of what fails before the negotiation, too
-    service: ClassVar[Service]
+    service: ClassVar[Service | None] = None
     takes: ClassVar[Sequence[str]] = (JSON,)
     gives: ClassVar[Sequence[str]] = (JSON,)
 
@@ -79,7 +92,7 @@ class RestView(APIView):
         self.answer_type = choose(accepted([request.META.get("HTTP_ACCEPT", "")]), self.gives)
         super().initial(request, *args, **kwargs)
         self.principal: Principal = asking(request)
-        if not self.principal.may(self.service):
+        if self.service and not self.principal.may(self.service):
             raise PermissionDenied(f"Not allowed: {self.service}")
 
     def _media_type(self, request: Request) -> str:
@@ -166,6 +179,37 @@ def text(document: Mapping[str, Any], name: str) -> str:
     return _readable(name, value or "")
 
 
+def whole(document: Mapping[str, Any], name: str, *, least: int, most: int) -> int | None:
+    """A number; None where it is not given."""
+    value = document.get(name)
+    if value is None:
+        return None
+    if type(value) is not int or not least <= value <= most:
+        raise InvalidRequest({name: f"a whole number from {least} to {most}"})
+    return value
+
+
+def moment(said: str) -> datetime | None:
+    """ISO 8601, local time where it has no offset; None: nothing said. Raises InvalidValue."""
+    if not said.strip():
+        return None
+    try:
+        found = parse_datetime(_LOST_PLUS.sub("+", said.strip()))
+        if found is not None:
+            return (found if found.tzinfo else timezone.make_aware(found)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidValue("no moment: 2026-11-25T08:30:00Z")
+
+
+def refused(error: ValidationError) -> InvalidRequest:
+    """What the checks of a row say, by field."""
+    if not hasattr(error, "error_dict"):
+        return InvalidRequest({"body": " ".join(error.messages)})
+    said = {("body" if name == "__all__" else name): " ".join(texts) for name, texts in error.message_dict.items()}
+    return InvalidRequest(said)
+
+
 def params_of(request: Request, *, without: Sequence[str] = ()) -> dict[str, list[str]]:
     return {name: request.GET.getlist(name) for name in request.GET if name not in without}
 
@@ -194,6 +238,14 @@ def limit_of(params: Params) -> int:
     if not (said.isascii() and said.isdigit() and len(said) < 20 and int(said)):
         raise InvalidRequest({"limit": f"1 to {MOST}"})
     return min(int(said), MOST)
+
+
+def position(params: Params) -> int | None:
+    """`after`, of a list whose positions are keys of rows."""
+    said = one(params, "after")
+    if said and not (said.isascii() and said.isdigit() and len(said) < 19):
+        raise InvalidRequest({"after": "no position of this list"})
+    return int(said) if said else None
 
 
 def flag(params: Params, name: str) -> bool | None:

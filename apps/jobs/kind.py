@@ -53,16 +53,27 @@ class Kind:
 
 class NoSuchKind(DicomError):
     http_status = 400
+    errors = {"kind": "no kind of job that can be asked for"}
 
 
 class NotAllowed(DicomError):
     http_status = 403
 
 
+class WaitsAlready(DicomError):
+    http_status = 409
+
+
 def kinds() -> Mapping[str, Kind]:
     """The roof's table: this room knows no kind of job."""
     table: Mapping[str, Kind] = import_string(settings.JOB_KINDS)
     return table
+
+
+def title_of(name: str) -> str:
+    """For people; one that this version lacks keeps its name."""
+    known = kinds().get(name)
+    return known.title if known and known.title else name.replace("_", " ").capitalize()
 
 
 def request(
@@ -91,5 +102,8 @@ def request(
         priority=priority,
         maximum_attempts=kind.maximum_attempts,
     )
+    others = job.principal != principal.to_plain()
+    if others and not Job.objects.visible_to(principal).filter(pk=job.pk).exists():
+        raise WaitsAlready("Somebody else has asked for this already, and it has not begun")
     trail.record(actor=Actor.of(principal), action="submit", object=f"job {job.pk}", detail={"kind": name})
     return job

@@ -1,7 +1,10 @@
 """Work that outlives the request that asked for it. The rows are the truth; the broker is a doorbell."""
 
+from typing import Self
+
 from django.db import models
 
+from apps.accounts.principal import Kind, Principal
 from apps.fields import KeyField
 
 
@@ -13,6 +16,16 @@ class JobState(models.TextChoices):
     CANCELLED = "cancelled"
 
 
+class JobQuerySet(models.QuerySet["Job"]):
+    def visible_to(self, principal: Principal) -> Self:
+        """His own; all of them for administrators and the program."""
+        if principal.administers or principal.kind is Kind.SYSTEM:
+            return self
+        if principal.kind is not Kind.USER or principal.key is None:
+            return self.none()
+        return self.filter(owner=principal.key)
+
+
 class Job(models.Model):
     """`lease` counts the claims: who writes names the count he was given; one thought dead changes nothing any more."""
 
@@ -21,6 +34,7 @@ class Job(models.Model):
     arguments = models.JSONField(default=dict, blank=True)
     principal = models.JSONField(help_text="For whom it runs.")
     submitted_by = models.CharField(max_length=150, blank=True)
+    owner = models.BigIntegerField(null=True, editable=False, help_text="Key of the user who asked.")
     state = models.CharField(max_length=16, choices=JobState, default=JobState.QUEUED)
     paused = models.BooleanField(default=False, help_text="Waits until somebody lets it go on.")
     peer = KeyField(max_length=64, blank=True, help_text="Name of who is called: so many of its jobs run at once.")
@@ -42,6 +56,8 @@ class Job(models.Model):
     lease_until = models.DateTimeField(null=True)
     worker = models.CharField(max_length=128, blank=True)
 
+    objects = JobQuerySet.as_manager()
+
     class Meta:
         ordering = ["-id"]
         constraints = [
@@ -61,6 +77,11 @@ class Job(models.Model):
                 fields=["-priority", "due_at"], name="jobs_job_due", condition=models.Q(state=JobState.QUEUED)
             ),
             models.Index(fields=["lease_until"], name="jobs_job_leased", condition=models.Q(state=JobState.RUNNING)),
+            # Lists, the latest first.
+            models.Index(fields=["state", "-id"], name="jobs_job_by_state"),
+            models.Index(fields=["kind", "-id"], name="jobs_job_by_kind"),
+            models.Index(fields=["owner", "-id"], name="jobs_job_by_owner", condition=models.Q(owner__isnull=False)),
+            models.Index(fields=["peer", "-id"], name="jobs_job_by_peer", condition=~models.Q(peer="")),
         ]
 
     def __str__(self) -> str:

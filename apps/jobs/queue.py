@@ -11,7 +11,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from apps.accounts.principal import Principal
+from apps.accounts.principal import Kind, Principal
 from apps.audit import trail
 from apps.audit.trail import Actor
 from apps.jobs.bell import ring
@@ -48,6 +48,7 @@ def submit(
         arguments=dict(arguments or {}),
         principal=principal.to_plain(),
         submitted_by=principal.name,
+        owner=principal.key if principal.kind is Kind.USER else None,
         peer=peer,
         priority=priority,
         total=len(keys),
@@ -154,12 +155,16 @@ def _win(job: Job, worker: str, now: datetime) -> bool:
 
 
 def _ends_here(job: Job) -> bool:
-    """Of a job whose worker died: whether it was to end, or has been tried often enough."""
+    """Of a job whose worker died: whether it was to end or to pause, or has been tried often enough."""
     if job.cancel_requested:
         end(job, JobState.CANCELLED)
     elif job.attempts >= job.maximum_attempts:
         end(job, JobState.FAILED, error=f"The worker ended in the middle, {job.attempts} times")
-    return job.cancel_requested or job.attempts >= job.maximum_attempts
+    elif job.paused:
+        _back_to_queue(job, timezone.now())
+    else:
+        return False
+    return True
 
 
 def held(job: Job) -> QuerySet[Job]:
@@ -255,6 +260,24 @@ def _pause(job: Job, paused: bool, *, principal: Principal) -> bool:
         changed = open_.update(paused=paused)
         if changed:
             trail.record(actor=Actor.of(principal), action=action, object=f"job {job.pk}", detail={"kind": job.kind})
+    return bool(changed)
+
+
+def change(job: Job, *, principal: Principal, priority: int | None = None, due_at: datetime | None = None) -> bool:
+    """Of a waiting job; False when it waits no more."""
+    said = {"priority": priority, "due_at": due_at}
+    changes = {name: value for name, value in said.items() if value is not None}
+    with transaction.atomic():
+        changed = Job.objects.filter(pk=job.pk, state=JobState.QUEUED).update(**changes) if changes else 1
+        if changed and changes:
+            trail.record(
+                actor=Actor.of(principal),
+                action="change",
+                object=f"job {job.pk}",
+                detail={"kind": job.kind} | {name: str(value) for name, value in changes.items()},
+            )
+    if changed:
+        ring()
     return bool(changed)
 
 

@@ -1,15 +1,13 @@
 """Filters as addresses of the interface and of the pages have them -> steps, in the order of their start."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Self
 
 from django.db.models import Q, QuerySet
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
+from apps.accounts import rest
 from apps.accounts.principal import Principal
 from apps.lookups import condition, moments, prefix_range
 from apps.worklist.attributes import BY_NAME, Attribute
@@ -46,7 +44,6 @@ _UNSORTED: Final = Q(**{f"{_START_DATE}_value": None}) | Q(**{f"{_START_TIME}_va
 _NAME_KEYS: Final = ("patient_name_key", "patient_name_ideographic_key", "patient_name_phonetic_key")
 # Of these several values may stand in one text: no value of theirs holds a comma.
 _LISTED: Final = frozenset({"CS", "UI"})
-_LOST_PLUS: Final = re.compile(r" (?=\d\d:?\d\d$)")  # of an offset that was not percent-encoded
 
 
 class InvalidFilter(InvalidOrder):
@@ -204,13 +201,4 @@ def _statuses(values: Sequence[str]) -> set[StepStatus]:
 
 
 def moment(values: Sequence[str]) -> datetime | None:
-    text = values[-1].strip() if values else ""
-    if not text:
-        return None
-    try:
-        moment = parse_datetime(_LOST_PLUS.sub("+", text))
-        if moment is not None:
-            return (moment if moment.tzinfo else timezone.make_aware(moment)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise InvalidValue("no moment: 2026-11-25T08:30:00Z")
+    return rest.moment(values[-1]) if values else None

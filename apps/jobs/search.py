@@ -1,0 +1,84 @@
+"""Filters as addresses have them -> jobs, the latest first."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+from django.db.models import Q, TextChoices
+
+from apps.accounts.principal import Principal
+from apps.accounts.rest import InvalidRequest, moment
+from apps.jobs.models import Job, JobState
+from dicom.errors import InvalidValue
+
+MOST: Final = 100  # values of one filter
+
+
+def words(values: Sequence[str]) -> list[str]:
+    """Of a filter that may be given several times, and hold several with commas between."""
+    found = sorted({word.strip() for value in values for word in value.split(",")} - {""})
+    if len(found) > MOST or any("\0" in word for word in found):
+        raise InvalidValue(f"at most {MOST} values, without control characters")
+    return found
+
+
+def among(choices: type[TextChoices], values: Sequence[str]) -> Q:
+    found = [word.lower() for word in words(values)]
+    if wrong := [word for word in found if word not in choices.values]:
+        raise InvalidValue(f"{wrong[0][:16]} is none of {', '.join(choices.values)}")
+    return Q(state__in=found) if found else Q()
+
+
+def _equal(column: str, values: Sequence[str]) -> Q:
+    found = words(values)
+    return Q(**{f"{column}__in": found}) if found else Q()
+
+
+def _named(column: str, values: Sequence[str]) -> Q:
+    """One name, which may hold a comma."""
+    said = values[-1].strip() if values else ""
+    if "\0" in said:
+        raise InvalidValue("holds a control character")
+    return Q(**{column: said}) if said else Q()
+
+
+def _paused(values: Sequence[str]) -> Q:
+    said = values[-1].strip().lower() if values else ""
+    if said not in ("", "true", "false"):
+        raise InvalidValue("true or false")
+    return Q(paused=said == "true") if said else Q()
+
+
+def _created(comparison: str, values: Sequence[str]) -> Q:
+    found = moment(values[-1]) if values else None
+    return Q(**{f"created_at__{comparison}": found}) if found else Q()
+
+
+FILTERS: Final[Mapping[str, Callable[[Sequence[str]], Q]]] = {
+    "state": partial(among, JobState),
+    "kind": partial(_equal, "kind"),
+    "peer": partial(_named, "peer"),
+    "submitted_by": partial(_named, "submitted_by"),
+    "paused": _paused,
+    "created_since": partial(_created, "gte"),
+    "created_before": partial(_created, "lt"),
+}
+
+
+def page(
+    params: Mapping[str, Sequence[str]], *, principal: Principal, limit: int, before: int | None = None
+) -> list[Job]:
+    """One more than `limit` where there are more. Raises InvalidRequest, naming every filter that is wrong."""
+    errors: dict[str, str] = {}
+    found = Q(pk__lt=before) if before is not None else Q()
+    for name, values in params.items():
+        make = FILTERS.get(name)
+        try:
+            if make is None:
+                raise InvalidValue("no such filter")
+            found &= make(values)
+        except InvalidValue as error:
+            errors[name[:64]] = str(error)
+    if errors:
+        raise InvalidRequest(errors)
+    return list(Job.objects.visible_to(principal).filter(found).order_by("-pk")[: limit + 1])
