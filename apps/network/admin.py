@@ -70,6 +70,15 @@ class ListenerAdmin(ConfiguredAdmin):
                 },
             ),
             ("What it offers", {"fields": ["services"]}),
+            (
+                "Behind a balancer",
+                {
+                    "fields": ["balancers"],
+                    "classes": ["collapse"],
+                    "description": "While some are named, no row for any AE title lets in who calls from this machine:"
+                    " behind a balancer he may be anybody.",
+                },
+            ),
             ("Limits", {"fields": ["maximum_associations", "maximum_length"], "classes": ["collapse"]}),
             (
                 "Patience, in seconds",
@@ -218,8 +227,9 @@ class RefusedCallerAdmin(ButtonAdmin):
             config.dismiss(row, principal=asking(request))
 
     @admin.display(description="")
-    def accept(self, row: RefusedCaller) -> SafeString:
-        return self.button("accept", "Accept", row)
+    def accept(self, row: RefusedCaller) -> SafeString | str:
+        # Who never said a name spoke no DICOM.
+        return self.button("accept", "Accept", row) if row.calling_ae_title else ""
 
     def press_accept(self, request: HttpRequest, row: RefusedCaller) -> HttpResponse:
         if not request.user.has_perms(["network.add_peer", "network.change_peer"]):

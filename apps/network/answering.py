@@ -72,7 +72,7 @@ def find(
 
 def switches(session: Session) -> PeerRules:
     """The caller's, as they are now."""
-    return session.rules.rules.caller(session.calling_ae_title, session.address) or session.caller
+    return session.caller_by(session.rules.rules) or session.caller
 
 
 def respond(assoc: Association, message: Message, final: int, comment: str = "") -> int:

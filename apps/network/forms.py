@@ -54,6 +54,7 @@ class ListenerForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Listener
         fields: list[str] = []  # the admin's fieldsets name them
+        widgets = {"balancers": forms.Textarea(attrs={"rows": 3})}
 
 
 class PeerForm(forms.ModelForm):  # type: ignore[type-arg]

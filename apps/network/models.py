@@ -46,6 +46,12 @@ class Listener(models.Model):
     port = models.PositiveIntegerField(validators=PORT)
     services = models.JSONField(default=list, blank=True, validators=[validate_services])
     enabled = models.BooleanField(default=True)
+    balancers = models.TextField(
+        blank=True,
+        default="",
+        validators=[validate_networks],
+        help_text="Addresses or networks, one a line, that say by a PROXY protocol header (v2) who calls.",
+    )
     maximum_associations = models.PositiveIntegerField(default=200, help_text="At once, from all callers.")
     maximum_length = models.PositiveIntegerField(
         "largest PDU", default=262144, help_text="That we offer to receive, in bytes."

@@ -67,6 +67,17 @@ class ListenerRules:
     pdu_timeout: int = 30
     dimse_timeout: int = 60
     idle_timeout: int = 600
+    balancers: tuple[IPNetwork, ...] = ()
+
+    @property
+    def trusts_loopback(self) -> bool:
+        """Behind a balancer, who calls from this machine may be anybody."""
+        return not self.balancers
+
+    def is_balancer(self, address: str) -> bool:
+        """Whether a PROXY header is to come first."""
+        origin = parse_address(address) if self.balancers else None
+        return origin is not None and any(origin in network for network in self.balancers)
 
     def answers_to(self, called_ae_title: str) -> bool:
         return self.any_called_ae_title or clean_ae_title(called_ae_title) == self.ae_title
@@ -116,9 +127,18 @@ class PeerRules:
             services=self.services,
         )
 
-    def closeness(self, address: IPAddress) -> int:
-        """Length of the longest prefix the address matches, -1 if none does."""
-        return max((network.prefixlen for network in self.networks if address in network), default=-1)
+    def closeness(self, address: IPAddress, *, trust_loopback: bool = True) -> int:
+        """Length of the longest prefix the address matches, -1 if none does. Without `trust_loopback` a row for anyone
+        lets in nobody for calling from this machine."""
+        passed_over = self.ae_title == ANYONE and not trust_loopback
+        return max(
+            (
+                network.prefixlen
+                for network in self.networks
+                if address in network and not (passed_over and network.is_loopback)
+            ),
+            default=-1,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,21 +157,24 @@ class Rules:
             index[peer.ae_title] = (*index.get(peer.ae_title, ()), peer)
         object.__setattr__(self, "_by_ae_title", index)
 
-    def caller(self, calling_ae_title: str, address: str) -> PeerRules | None:
+    def caller(self, calling_ae_title: str, address: str, *, trust_loopback: bool = True) -> PeerRules | None:
         """Rows naming the AE title go before rows for anyone; among them, the narrowest network wins."""
         origin = parse_address(address)
         if origin is None:
             return None
         for ae_title in (clean_ae_title(calling_ae_title), ANYONE):
-            matches = [(peer.closeness(origin), peer) for peer in self._by_ae_title.get(ae_title, ())]
+            rows = self._by_ae_title.get(ae_title, ())
+            matches = [(peer.closeness(origin, trust_loopback=trust_loopback), peer) for peer in rows]
             closest = max(matches, key=lambda match: match[0], default=(-1, None))
             if closest[0] >= 0:
                 return closest[1]
         return None
 
-    def refusal(self, calling_ae_title: str, address: str) -> str:
+    def refusal(self, calling_ae_title: str, address: str, *, trust_loopback: bool = True) -> str:
         """Why nobody answers to this caller, in words for an administrator."""
         calling = clean_ae_title(calling_ae_title)
+        if not trust_loopback and (row := self.caller(calling, address)):
+            return f"{row.name} lets in nobody for calling from this machine while the listener has balancers"
         if calling in self._by_ae_title:
             names = ", ".join(peer.name for peer in self._by_ae_title[calling])
             return f"Calling AE title is that of {names}, but not from this address"
@@ -214,8 +237,10 @@ class Rules:
 
 
 def listener_rules(row: Listener) -> ListenerRules:
-    copied = {entry.name: getattr(row, entry.name) for entry in fields(ListenerRules) if entry.name != "services"}
-    return ListenerRules(**copied, services=services_of(row.services))
+    made = ("services", "balancers")
+    copied = {entry.name: getattr(row, entry.name) for entry in fields(ListenerRules) if entry.name not in made}
+    balancers = _parsed(row.balancers.split(), f"Listener {row.name}", "is no balancer")
+    return ListenerRules(**copied, services=services_of(row.services), balancers=balancers)
 
 
 def peer_rules(row: Peer, resolve: Resolve = resolve_now) -> PeerRules:
@@ -241,12 +266,16 @@ def _networks(row: Peer, resolve: Resolve) -> tuple[IPNetwork, ...]:
     lines: Sequence[str] = row.address_ranges.split()
     if not lines and row.host:
         lines = [row.host] if parse_address(row.host) else resolve(row.host)
+    return _parsed(lines, f"Peer {row.name}", "matches no caller")
+
+
+def _parsed(lines: Sequence[str], whose: str, so: str) -> tuple[IPNetwork, ...]:
     networks = []
     for line in lines:
         try:
             networks.append(ipaddress.ip_network(line.partition("%")[0], strict=False))
         except ValueError:
-            logger.warning("Peer %s: %r is neither an address nor a network, it matches no caller", row.name, line)
+            logger.warning("%s: %r is neither an address nor a network, it %s", whose, line, so)
     return tuple(networks)
 
 
@@ -268,8 +297,9 @@ def _revived(cls: type[ListenerRules] | type[PeerRules], plain: Mapping[str, Any
         name: tuple(value) if isinstance(value, list) else value for name, value in plain.items() if name in known
     }
     values["services"] = services_of(values.get("services", ()))
-    if "networks" in values:
-        values["networks"] = tuple(ipaddress.ip_network(text) for text in values["networks"])
+    for name in ("networks", "balancers"):
+        if name in values:
+            values[name] = tuple(ipaddress.ip_network(text) for text in values[name])
     return values
 
 

@@ -30,12 +30,17 @@ class Session:
         """Rights are checked per message: one withdrawn ends at once, for associations that are open too."""
         rules = self.rules.rules
         if rules is not self._asked:
-            caller = rules.caller(self.calling_ae_title, self.address)
+            caller = self.caller_by(rules)
             listener = rules.listener(self.listener.name)
             offered = listener.services if listener is not None else frozenset()
             self._allowed = caller.services & offered if caller is not None else frozenset()
             self._asked = rules
         return service in self._allowed
+
+    def caller_by(self, rules: Rules) -> PeerRules | None:
+        """Who this is by the rules of now."""
+        listener = rules.listener(self.listener.name) or self.listener
+        return rules.caller(self.calling_ae_title, self.address, trust_loopback=listener.trusts_loopback)
 
     def count(self, request: str, status: int) -> None:
         """One request answered with its final status, for the association log: count("C-STORE", 0x0000)."""

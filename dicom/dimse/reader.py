@@ -41,6 +41,13 @@ from dicom.dimse.transport import IOV_MAX, Stream
 
 _FIRST_BUFFER = 1 << 14
 _ASSOCIATE = (A_ASSOCIATE_RQ, A_ASSOCIATE_AC)
+# First bytes of what else comes to a DICOM port.
+_SPOKEN = {
+    0x0D: "the PROXY protocol, from a balancer that is not expected here",
+    0x16: "TLS, which is not spoken here",
+    0x47: "HTTP",
+    0x50: "HTTP, or the PROXY protocol from a balancer that is not expected here",
+}
 
 
 class NothingYet(Exception):
@@ -203,7 +210,8 @@ class Reader:
     @staticmethod
     def _check_type(kind: int) -> None:
         if not A_ASSOCIATE_RQ <= kind <= A_ABORT:
-            raise ProtocolError(f"Unknown PDU type {kind:#04x}: this is no DICOM peer", UNRECOGNIZED_PDU)
+            what = _SPOKEN.get(kind, "this is no DICOM peer")
+            raise ProtocolError(f"Unknown PDU type {kind:#04x}: {what}", UNRECOGNIZED_PDU)
 
     def _data_pdu(self, *, within_message: bool) -> None:
         """Go to the PDVs of the next P-DATA-TF PDU; everything else that can come raises."""

@@ -34,8 +34,11 @@ class Places(Protocol):
 class IncomingAssociation:
     """The engine's acceptor for one connection."""
 
-    def __init__(self, listener: str, *, rules: CurrentRules, journal: AssociationJournal, places: Places) -> None:
+    def __init__(
+        self, listener: str, origin: str, *, rules: CurrentRules, journal: AssociationJournal, places: Places
+    ) -> None:
         self.listener = listener
+        self.origin = origin
         self.rules = rules
         self.journal = journal
         self.places = places
@@ -43,6 +46,12 @@ class IncomingAssociation:
         self.session: Session | None = None
 
     # Negotiation
+
+    def _never_began(self, outcome: str) -> None:
+        """A probe and a refused caller have been dealt with; who speaks something else is listed, without a name."""
+        if outcome.startswith("protocol error"):
+            logger.warning("connection from %s on %s: %s", self.origin, self.listener, outcome)
+            self.journal.refused(calling_ae_title="", called_ae_title="", address=self.origin, reason=outcome)
 
     def negotiate(self, request: AssociateRequest, address: tuple[str, int]) -> Accept | Reject:
         """A check that raises refuses: the engine sees to that."""
@@ -131,7 +140,8 @@ class IncomingAssociation:
 
     def end(self, assoc: Association | None, outcome: str) -> None:
         if assoc is None or self.session is None:
-            return  # never negotiated: a probe, a refused caller, nonsense
+            self._never_began(outcome)
+            return
         if self.session.stored:  # not released: nobody has waited for it
             hand_over()
         logger.info("association with %s ended: %s", assoc.calling_ae_title, outcome)

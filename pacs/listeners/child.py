@@ -14,6 +14,7 @@ from apps.network.log import AssociationJournal
 from apps.network.nodes import Heartbeat
 from apps.network.rules import ListenerRules
 from dicom.dimse import Limits, Timeouts, run_acceptor
+from pacs.listeners import proxy
 from pacs.listeners.acceptor import IncomingAssociation
 from pacs.listeners.channel import Channel, Note
 
@@ -94,13 +95,18 @@ class Child:
         """The whole life of a connection, in its thread."""
         try:
             listener = self._listener(note.listener)
-            if listener is not None:
+            address = self._caller(listener, note, served) if listener is not None else None
+            if listener is not None and address is not None:
                 acceptor = IncomingAssociation(
-                    note.listener, rules=self.rules, journal=self.journal, places=_Place(self, note.connection, served)
+                    note.listener,
+                    address[0],
+                    rules=self.rules,
+                    journal=self.journal,
+                    places=_Place(self, note.connection, served),
                 )
                 run_acceptor(
                     served.socket,
-                    note.address,
+                    address,
                     acceptor,
                     timeouts=timeouts(listener),
                     limits=Limits(maximum_length=listener.maximum_length),
@@ -116,6 +122,25 @@ class Child:
             if self.stopping.wait(0.1):
                 break
         return listener
+
+    def _caller(self, listener: ListenerRules, note: Note, served: Served) -> tuple[str, int] | None:
+        """Who calls: a balancer says for whom it does. None when nothing is to be served."""
+        if not listener.is_balancer(note.address[0]):
+            return note.address
+        try:
+            found = proxy.read(served.socket, seconds=listener.acse_timeout or None, stopping=self.stopping)
+        except proxy.Gone:
+            return None  # it looked whether we are there
+        except proxy.InvalidHeader as error:
+            logger.warning("balancer %s on %s refused: it sent %s", note.address[0], listener.name, error)
+            self.journal.refused(
+                calling_ae_title="",
+                called_ae_title="",
+                address=note.address[0],
+                reason=f"Balancer of listener {listener.name} sent {error}",
+            )
+            return None
+        return found or note.address
 
     def _finish(self, note: Note, served: Served) -> None:
         give_back()

@@ -62,9 +62,9 @@ def decide(request: AssociateRequest, address: str, listener: ListenerRules | No
     if listener is None or not listener.answers_to(request.called_ae_title):
         reason = listener.refusal(request.called_ae_title) if listener else "The listener has been closed"
         return Decision(CALLED_AE_TITLE_NOT_RECOGNIZED, listener, reason=reason)
-    caller = rules.caller(request.calling_ae_title, address)
+    caller = rules.caller(request.calling_ae_title, address, trust_loopback=listener.trusts_loopback)
     if caller is None:
-        reason = rules.refusal(request.calling_ae_title, address)
+        reason = rules.refusal(request.calling_ae_title, address, trust_loopback=listener.trusts_loopback)
         return Decision(CALLING_AE_TITLE_NOT_RECOGNIZED, listener, reason=reason)
     outcomes = {context.id: _judge(context, request, listener, caller) for context in request.contexts}
     refusal = _nothing_allowed({outcome.result for outcome in outcomes.values()}, listener, caller)

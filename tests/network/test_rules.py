@@ -9,6 +9,7 @@ from apps.network.rules import (
     ListenerRules,
     PeerRules,
     Rules,
+    listener_rules,
     peer_rules,
     read_snapshot,
     resolve_nothing,
@@ -176,3 +177,35 @@ def test_a_snapshot_of_another_version_of_the_program_is_read_as_far_as_it_goes(
     rules = Rules.from_json(f'{{"version": 7, "listeners": [], "peers": [{row}]}}')
     assert rules.version == 7
     assert name_of(rules.caller("CT1", "10.0.0.1")) == "ct"
+
+
+def test_behind_a_balancer_a_row_for_anyone_lets_in_nobody_for_calling_from_this_machine() -> None:
+    rules = Rules(
+        peers=(
+            peer("loopback", "*", "127.0.0.0/8", "::1/128"),
+            peer("everywhere", "*", "0.0.0.0/0"),
+            peer("ct", "CT1", "127.0.0.1"),
+        )
+    )
+    assert name_of(rules.caller("X", "127.0.0.1", trust_loopback=False)) == "everywhere"
+    assert rules.caller("X", "::1", trust_loopback=False) is None
+    assert "loopback" in rules.refusal("X", "::1", trust_loopback=False)
+    assert name_of(rules.caller("CT1", "127.0.0.1", trust_loopback=False)) == "ct"
+    assert name_of(rules.caller("X", "127.0.0.1")) == "loopback"
+
+
+def test_the_balancers_of_a_listener_are_addresses_and_networks_and_survive_the_copy(tmp_path: Path) -> None:
+    row = Listener(name="default", ae_title="PACS", host="::", port=104, balancers="10.0.0.1\n192.168.7.0/24")
+    write_snapshot(Rules(listeners=(listener_rules(row),)), tmp_path / "rules.json")
+    kept = read_snapshot(tmp_path / "rules.json")
+    assert kept is not None
+    (listener,) = kept.listeners
+    assert listener == listener_rules(row)
+    assert not listener.trusts_loopback
+    assert [listener.is_balancer(address) for address in ("10.0.0.1", "::ffff:192.168.7.9", "10.0.0.2", "x")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert listener_rules(Listener(name="a", ae_title="A", host="", port=1)).trusts_loopback
