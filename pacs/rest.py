@@ -6,7 +6,7 @@ from django.urls import path
 from rest_framework.views import APIView
 
 from apps.accounts.api import NoSuchResource
-from apps.jobs.api import jobs
+from apps.jobs.api import jobs, schedules
 from apps.mpps.api import report
 from apps.mpps.api import steps as performed
 from apps.worklist.api import links, remote, steps
@@ -23,6 +23,7 @@ COLLECTIONS: Mapping[str, Mapping[str, type[APIView]]] = {
         "<int:key>/resume/": jobs.Resume,
         "<int:key>/retry/": jobs.Retry,
     },
+    "schedules": {"": schedules.Schedules, "<int:key>/": schedules.ScheduleResource},
     "worklist": {
         "": steps.Steps,
         "bulk/": steps.Bulk,

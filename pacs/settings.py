@@ -37,6 +37,7 @@ LISTENER_LOCKED = [
 PROCESSES = environment.count("PACS_PROCESSES", os.cpu_count() or 1)
 DRAIN_SECONDS = environment.number("PACS_DRAIN", 10)
 SWEEP_SECONDS = environment.number("PACS_SWEEP_SECONDS", 5)
+JOB_LEASE = max(1, environment.number("PACS_JOB_LEASE", 45))  # apps.jobs.queue says why so long
 HTTP = environment.address("PACS_HTTP", "127.0.0.1:8000")
 # Roles whose heartbeat /health/ready asks for; standalone runs all of them.
 READY_ROLES = (os.environ.get("PACS_READY_ROLES") or "worker,listeners,indexer").split(",")

@@ -107,6 +107,8 @@ def operation(
     for code, text in {status: summary, **(others or {})}.items():
         for media_type, schema in gives.items():
             responses[code, media_type] = OpenApiResponse(dict(schema), description=text)
+        if not gives:
+            responses[code] = OpenApiResponse(description=text)
     for code in statuses:
         responses[code, ProblemRenderer.media_type] = OpenApiResponse(
             dict(reference("Problem")), description=REASONS[code]

@@ -1,7 +1,7 @@
 """What every REST collection has in common: who asks, whether he may, the body as JSON, pages."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
@@ -187,6 +187,24 @@ def whole(document: Mapping[str, Any], name: str, *, least: int, most: int) -> i
     if type(value) is not int or not least <= value <= most:
         raise InvalidRequest({name: f"a whole number from {least} to {most}"})
     return value
+
+
+def without_nul(document: Mapping[str, Any]) -> None:
+    """PostgreSQL keeps none, not even in JSON. Raises InvalidRequest."""
+    if wrong := {name[:64]: "holds a NUL" for name, value in document.items() if any("\0" in t for t in _texts(value))}:
+        raise InvalidRequest(wrong)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def moment(said: str) -> datetime | None:

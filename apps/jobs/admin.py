@@ -103,12 +103,13 @@ class ScheduleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         "kind",
         "every",
         "at",
+        "cron",
         "enabled",
         moment("last_at", "last run"),
         moment("next_at", "next run"),
     ]
     list_filter = ["enabled"]
-    fields = ["name", "kind", "arguments", "enabled", "every", "at", "last_at", "next_at"]
+    fields = ["name", "kind", "arguments", "enabled", "every", "at", "cron", "last_at", "next_at"]
     readonly_fields = ["name", "kind", "arguments", "last_at", "next_at"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -6,6 +6,7 @@ from django.db import models
 
 from apps.accounts.principal import Kind, Principal
 from apps.fields import KeyField
+from apps.jobs.cron import validate as validate_cron
 
 
 class JobState(models.TextChoices):
@@ -132,13 +133,20 @@ class JobLine(models.Model):
 
 
 class Schedule(models.Model):
-    """A job that is submitted again and again."""
+    """A job that is submitted again and again: for the program, or for who made it, with the rights he has then."""
 
     name = models.CharField(max_length=64, unique=True)
     kind = models.CharField(max_length=64)
     arguments = models.JSONField(default=dict, blank=True)
     every = models.PositiveIntegerField(null=True, blank=True, help_text="Seconds between two runs.")
     at = models.TimeField(null=True, blank=True, help_text="Or once a day, at this local time.")
+    cron = models.CharField(
+        max_length=200,
+        blank=True,
+        validators=[validate_cron],
+        help_text="Or minute, hour, day of the month, month, day of the week, local time: 30 2 * * 1-5.",
+    )
+    principal = models.JSONField(null=True, editable=False, help_text="For whom it runs; none: for the program.")
     enabled = models.BooleanField(default=True)
     next_at = models.DateTimeField(db_index=True)
     last_at = models.DateTimeField(null=True, blank=True)
@@ -147,10 +155,11 @@ class Schedule(models.Model):
         ordering = ["name"]
         constraints = [
             models.CheckConstraint(
-                name="jobs_schedule_every_or_at",
-                condition=models.Q(every__isnull=False, every__gt=0, at__isnull=True)
-                | models.Q(every__isnull=True, at__isnull=False),
-                violation_error_message="Either seconds between two runs or a time of day.",
+                name="jobs_schedule_every_at_or_cron",
+                condition=models.Q(every__isnull=False, every__gt=0, at__isnull=True, cron="")
+                | models.Q(every__isnull=True, at__isnull=False, cron="")
+                | (models.Q(every__isnull=True, at__isnull=True) & ~models.Q(cron="")),
+                violation_error_message="Either seconds between two runs, a time of day, or a cron expression.",
             )
         ]
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from apps.jobs.kind import title_of
-from apps.jobs.models import Job, JobItem, JobLine
+from apps.jobs.models import Job, JobItem, JobLine, Schedule
 
 Plain = dict[str, Any]
 
@@ -42,3 +42,13 @@ def item(row: JobItem) -> Plain:
 
 def line(row: JobLine) -> Plain:
     return {"at": row.at, "text": row.text}
+
+
+def schedule(row: Schedule) -> Plain:
+    columns = ("id", "name", "kind", "arguments", "every", "at", "cron", "enabled", "next_at", "last_at")
+    made_by = (row.principal or {}).get("name", "")
+    return {name: getattr(row, name) for name in columns} | {
+        "title": title_of(row.kind),
+        "of_the_program": row.principal is None,
+        "submitted_by": made_by,
+    }

@@ -17,7 +17,10 @@ from apps.audit.trail import Actor
 from apps.jobs.bell import ring
 from apps.jobs.models import ItemState, Job, JobItem, JobLine, JobState
 
-LEASE = timedelta(seconds=60)
+# A job of a dead worker is taken over within a minute: after its lease, and a sweep (5 s). A longer lease would miss
+# that, a shorter one would take jobs from the living: renewed each quarter, it outlasts two beats that fail, or one
+# that a slow database keeps waiting for half a minute.
+LEASE = timedelta(seconds=settings.JOB_LEASE)
 CANDIDATES = 20  # looked at in one go: others may be quicker with the first
 FIRST_DELAY = timedelta(seconds=10)
 LONGEST_DELAY = timedelta(hours=1)
@@ -72,6 +75,23 @@ def submit(
     if job.due_at <= now:
         ring()
     return job
+
+
+def refuse(*, kind: str, principal: Principal, arguments: Mapping[str, Any], error: str) -> Job:
+    """A job that was not begun, so that somebody sees that it was not, and why."""
+    now = timezone.now()
+    return Job.objects.create(
+        kind=kind,
+        arguments=dict(arguments),
+        principal=principal.to_plain(),
+        submitted_by=principal.name,
+        owner=principal.key if principal.kind is Kind.USER else None,
+        state=JobState.FAILED,
+        error=error,
+        created_at=now,
+        due_at=now,
+        ended_at=now,
+    )
 
 
 def plan(job: Job, keys: Iterable[str], *, first: int = 0) -> None:
@@ -199,7 +219,7 @@ def end(job: Job, state: JobState, *, error: str = "") -> None:
 
 
 def postpone(job: Job, *, error: str, delay: timedelta | None = None) -> None:
-    """To be tried again after a delay that doubles; after the last attempt it has failed. Raises LeaseLost."""
+    """To be tried again after a delay; after the last attempt it has failed. Raises LeaseLost."""
     if job.attempts >= job.maximum_attempts:
         end(job, JobState.FAILED, error=error)
         return
@@ -223,10 +243,10 @@ def _back_to_queue(job: Job, due_at: datetime, **changes: Any) -> None:
         raise LeaseLost(str(job))
 
 
-def back_off(attempts: int) -> timedelta:
+def back_off(attempts: int, *, first: timedelta = FIRST_DELAY, longest: timedelta = LONGEST_DELAY) -> timedelta:
     """10 s, 20 s, 40 s, ... an hour."""
     doublings: int = 2 ** min(attempts - 1, 16)
-    return min(FIRST_DELAY * doublings, LONGEST_DELAY)
+    return min(first * doublings, longest)
 
 
 def cancel(job: Job, *, principal: Principal) -> bool:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import Error, connection
@@ -68,13 +69,13 @@ def _call(run: JobRun) -> None:
     except JobError as error:
         queue.end(job, JobState.FAILED, error=str(error))
     except TryAgain as error:
-        queue.postpone(job, error=str(error), delay=error.delay)
+        queue.postpone(job, error=str(error), delay=_delay(job) if error.delay is None else error.delay)
     except (LeaseLost, Error):
         raise
     except Exception:  # a bug: named by a reference, tried again like any other failure
         reference = secrets.token_hex(4)
         logger.exception("Job %s broke, reference %s", job, reference)
-        queue.postpone(job, error=f"An error of the program, reference {reference} in the log")
+        queue.postpone(job, error=f"An error of the program, reference {reference} in the log", delay=_delay(job))
     else:
         _finished(run)
     logger.info("Job %s: %s", job, Job.objects.values_list("state", flat=True).get(pk=job.pk))
@@ -83,13 +84,18 @@ def _call(run: JobRun) -> None:
 def _finished(run: JobRun) -> None:
     job = run.job
     if waiting := run.waiting():
-        queue.postpone(job, error=f"{waiting} of {job.total} still to be done")
+        queue.postpone(job, error=f"{waiting} of {job.total} still to be done", delay=_delay(job))
         return
     job.refresh_from_db(fields=["failures", "total"])
     if job.failures:
         queue.end(job, JobState.FAILED, error=f"{job.failures} of {job.total} failed")
     else:
         queue.end(job, JobState.SUCCEEDED)
+
+
+def _delay(job: Job) -> timedelta:
+    kind = kinds()[job.kind]
+    return queue.back_off(job.attempts, first=kind.first_delay, longest=kind.longest_delay)
 
 
 @contextmanager

@@ -1,17 +1,34 @@
 """Jobs that come again: rows claimed like jobs, so that several workers submit each once."""
 
+import logging
+import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
+from typing import Any, Final
 
-from django.db import transaction
+from django.db import Error, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts.principal import Principal, system
+from apps.accounts.users import refreshed
 from apps.audit import trail
 from apps.audit.trail import Actor
-from apps.jobs import queue
+from apps.jobs import cron, kind, queue
 from apps.jobs.models import Job, JobState, Schedule
+from dicom.errors import DicomError
+
+logger = logging.getLogger(__name__)
+
+NEVER: Final = timedelta(days=365_000)
+_SHOWN: Final = ("kind", "arguments", "enabled", "every", "at", "cron")
+
+
+class OfTheProgram(DicomError):
+    """It would come back with the next start."""
+
+    http_status = 409
+    errors = {"name": "a schedule of the program: it can be switched off, and run at another time"}
 
 
 def ensure(
@@ -38,44 +55,102 @@ def ensure(
 
 
 def save(schedule: Schedule, *, principal: Principal) -> None:
-    """Another time or interval holds from now on. Raises ValidationError."""
+    """A new one, or one that changes: its time counts from now on. Of another job than before it is his who says so.
+    Raises ValidationError, and what a request for the job would raise."""
     with transaction.atomic():
-        schedule.full_clean()
-        schedule.next_at = next_time(timezone.now(), every=schedule.every, at=schedule.at)
+        old = Schedule.objects.filter(pk=schedule.pk).first() if schedule.pk else None
+        schedule.full_clean(exclude=["next_at"])
+        if old is None or (old.kind, old.arguments) != (schedule.kind, schedule.arguments):
+            if old is not None and old.principal is None:
+                raise OfTheProgram("What a schedule of the program does cannot be changed")
+            kind.plan(schedule.kind, principal=principal, arguments=schedule.arguments)
+            schedule.principal = principal.to_plain()
+        schedule.next_at = _next(schedule, timezone.now())
         schedule.save()
-        trail.record(
-            actor=Actor.of(principal),
-            action="change",
-            object=f"schedule {schedule.name}",
-            detail={"enabled": schedule.enabled, "every": schedule.every, "at": schedule.at and f"{schedule.at:%H:%M}"},
-        )
+        _record(principal, "change" if old else "add", schedule)
+
+
+def delete(schedule: Schedule, *, principal: Principal) -> None:
+    """Raises OfTheProgram."""
+    if schedule.principal is None:
+        raise OfTheProgram("A schedule of the program stays")
+    with transaction.atomic():
+        _record(principal, "delete", schedule)
+        schedule.delete()
 
 
 def fire_due() -> int:
-    """Submits what is due, once, however long nobody looked."""
+    """Submits what is due, once, however long nobody looked. Kinds this version lacks stay for another."""
     now = timezone.now()
-    fired = 0
-    for schedule in Schedule.objects.filter(enabled=True, next_at__lte=now):
-        with transaction.atomic():
-            won = Schedule.objects.filter(pk=schedule.pk, next_at=schedule.next_at).update(
-                next_at=next_time(now, every=schedule.every, at=schedule.at), last_at=now
+    ours = Q(principal__isnull=True) | Q(kind__in=list(kind.kinds()))
+    return sum(_fire(schedule, now) for schedule in Schedule.objects.filter(ours, enabled=True, next_at__lte=now))
+
+
+def _fire(schedule: Schedule, now: datetime) -> bool:
+    """The one place where a schedule's errors end: as a job that failed, and in nobody's way."""
+    try:
+        return _submitted(schedule, now)
+    except Error:
+        raise
+    except DicomError as error:
+        said = str(error)
+    except Exception:
+        reference = secrets.token_hex(4)
+        logger.exception("Schedule %s broke, reference %s", schedule, reference)
+        said = f"An error of the program, reference {reference} in the log"
+    with transaction.atomic():
+        if _won(schedule, now):
+            queue.refuse(
+                kind=schedule.kind,
+                principal=_principal(schedule),
+                arguments=schedule.arguments,
+                error=f"Schedule {schedule.name}: {said}",
             )
-            if won and not _is_running(schedule):
-                queue.submit(
-                    kind=schedule.kind,
-                    principal=system(f"schedule {schedule.name}"),
-                    arguments=schedule.arguments,
-                    key=_key(schedule),
-                )
-                fired += 1
-    return fired
+    return False
 
 
-def next_time(now: datetime, *, every: int | None, at: time | None) -> datetime:
+def _submitted(schedule: Schedule, now: datetime) -> bool:
+    key = _key(schedule)
+    with transaction.atomic():
+        if not _won(schedule, now) or _is_running(schedule):
+            return False
+        principal = _principal(schedule)
+        if schedule.principal is None:
+            queue.submit(kind=schedule.kind, principal=principal, arguments=schedule.arguments, key=key)
+            return True
+        planned = kind.plan(schedule.kind, principal=principal, arguments=schedule.arguments)
+        job = kind.submit(schedule.kind, planned, principal=principal, key=key)
+        queue.say(job, f"Asked for by the schedule {schedule.name}")
+    return True
+
+
+def _won(schedule: Schedule, now: datetime) -> bool:
+    row = Schedule.objects.filter(pk=schedule.pk, next_at=schedule.next_at)
+    return bool(row.update(next_at=_next(schedule, now), last_at=now))
+
+
+def _principal(schedule: Schedule) -> Principal:
+    if schedule.principal is None:
+        return system(f"schedule {schedule.name}")
+    made_by = Principal.from_plain(schedule.principal)
+    found = refreshed(made_by)
+    return found if found.name else Principal(kind=made_by.kind, name=made_by.name, key=made_by.key)
+
+
+def _next(schedule: Schedule, now: datetime) -> datetime:
+    return next_time(now, every=schedule.every, at=schedule.at, expression=schedule.cron)
+
+
+def next_time(now: datetime, *, every: int | None, at: time | None, expression: str = "") -> datetime:
     """The clock time of the installation's time zone, through changes of daylight saving too."""
+    here = timezone.get_default_timezone()
+    if expression:
+        try:
+            return cron.following(expression, now, here)
+        except cron.Never:
+            return now + NEVER
     if at is None:
         return now + timedelta(seconds=every or 1)
-    here = timezone.get_default_timezone()
     today = now.astimezone(here).date()
     days = (datetime.combine(today + timedelta(days=ahead), at, tzinfo=here) for ahead in (0, 1, 2))
     # By way of UTC: a clock time that daylight saving leaves out becomes the one an hour later.
@@ -88,3 +163,13 @@ def _key(schedule: Schedule) -> str:
 
 def _is_running(schedule: Schedule) -> bool:
     return Job.objects.filter(kind=schedule.kind, key=_key(schedule), state=JobState.RUNNING).exists()
+
+
+def _record(principal: Principal, action: str, schedule: Schedule) -> None:
+    shown = {name: getattr(schedule, name) for name in _SHOWN}
+    trail.record(
+        actor=Actor.of(principal),
+        action=action,
+        object=f"schedule {schedule.name}",
+        detail={**shown, "at": schedule.at and f"{schedule.at:%H:%M}"},
+    )

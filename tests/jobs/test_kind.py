@@ -1,15 +1,20 @@
 """Somebody asks for a job."""
 
+from datetime import timedelta
+
 import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
 
 from apps.accounts.principal import Kind as Of
 from apps.accounts.principal import Principal, system
 from apps.accounts.rest import InvalidRequest
+from apps.accounts.users import principal_of
 from apps.audit.models import AuditEvent
 from apps.jobs import kind, runner
 from apps.jobs.kind import Kind, NoSuchKind, NotAllowed, Planned
 from apps.jobs.models import Job, JobState
-from apps.jobs.run import JobRun
+from apps.jobs.run import JobRun, TryAgain
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,3 +72,19 @@ def test_a_right_withdrawn_meanwhile_ends_the_job() -> None:
 
 def test_the_system_may_everything() -> None:
     assert kind.administers(system("outbox"))
+
+
+def test_a_kind_says_how_long_it_waits_between_attempts(monkeypatch: pytest.MonkeyPatch, admin_user: User) -> None:
+    def breaks(run: JobRun) -> None:
+        raise TryAgain("not now")
+
+    patient = Kind(breaks, check=check, first_delay=timedelta(minutes=2), longest_delay=timedelta(minutes=3))
+    for module in (kind, runner):
+        monkeypatch.setattr(module, "kinds", lambda: {"send": patient})
+    job = kind.request("send", principal=principal_of(admin_user), arguments={"to": "CT"})
+    for minutes in (2, 3, 3):
+        Job.objects.update(due_at=timezone.now())
+        before = timezone.now()
+        runner.run_due()
+        job.refresh_from_db()
+        assert before <= job.due_at - timedelta(minutes=minutes) <= timezone.now()

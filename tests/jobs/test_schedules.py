@@ -1,15 +1,21 @@
+from collections.abc import Mapping
 from datetime import datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from pytest_django import Settings
 
-from apps.accounts.principal import system
+from apps.accounts.principal import Principal, system
+from apps.accounts.rest import InvalidRequest
+from apps.accounts.users import principal_of
 from apps.audit.models import AuditEvent
-from apps.jobs import queue, schedules
-from apps.jobs.models import Job, Schedule
+from apps.jobs import kind, queue, schedules
+from apps.jobs.kind import Kind, Planned
+from apps.jobs.models import Job, JobState, Schedule
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -72,7 +78,14 @@ def test_another_time_holds_from_now_on_and_half_a_schedule_is_refused() -> None
     schedule.every = None
     schedules.save(schedule, principal=system("test"))
     assert Schedule.objects.get().next_at.astimezone(BERLIN).time() == time(3)
-    assert AuditEvent.objects.get().detail == {"enabled": True, "every": None, "at": "03:00"}
+    assert AuditEvent.objects.get().detail == {
+        "kind": "purge",
+        "arguments": {},
+        "enabled": True,
+        "every": None,
+        "at": "03:00",
+        "cron": "",
+    }
 
 
 @pytest.mark.parametrize(
@@ -97,3 +110,71 @@ def test_the_second_of_two_half_past_twos_does_not_fire_again() -> None:
     first = schedules.next_time(datetime(2026, 10, 25, 1, 0, tzinfo=BERLIN), every=None, at=time(2, 30))
     second = schedules.next_time(first, every=None, at=time(2, 30))
     assert second == datetime(2026, 10, 26, 2, 30, tzinfo=BERLIN)
+
+
+WEEKDAYS = "30 2 * * 1-5"
+
+
+@pytest.fixture
+def of_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kinds that a user may ask for."""
+
+    def check(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
+        if arguments.get("to") != "CT":
+            raise InvalidRequest({"to": "nobody"})
+        return Planned(arguments, peer="CT", items=["1"])
+
+    def broken(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
+        raise ZeroDivisionError
+
+    table = {"send": Kind(lambda run: None, check=check, maximum_attempts=9), "broken": Kind(print, check=broken)}
+    monkeypatch.setattr(kind, "kinds", lambda: table)
+
+
+def schedule_of(admin: Principal, **values: Any) -> Schedule:
+    schedule = Schedule(**{"name": "nightly", "kind": "send", "arguments": {"to": "CT"}, "cron": WEEKDAYS, **values})
+    schedules.save(schedule, principal=admin)
+    return schedule
+
+
+@pytest.fixture
+def admin(admin_user: User) -> Principal:
+    return principal_of(admin_user)
+
+
+@pytest.mark.django_db
+def test_a_users_schedule_makes_jobs_as_if_he_had_asked(of_users: None, admin: Principal) -> None:
+    assert schedule_of(admin).next_at.astimezone(BERLIN).time() == time(2, 30)
+    due()
+    assert (schedules.fire_due(), schedules.fire_due()) == (1, 0)
+    job = Job.objects.get()
+    assert (job.submitted_by, job.owner, job.peer, job.total, job.maximum_attempts) == ("admin", admin.key, "CT", 1, 9)
+    assert Principal.from_plain(job.principal).administers
+    due()
+    assert schedules.fire_due() == 1
+    assert Job.objects.count() == 1  # the first one still waits
+
+
+@pytest.mark.django_db
+def test_a_schedule_whose_maker_lost_his_rights_says_so(of_users: None, admin: Principal) -> None:
+    schedule_of(admin)
+    User.objects.update(is_active=False)
+    due()
+    assert schedules.fire_due() == 0
+    job = Job.objects.get()
+    assert (job.state, job.submitted_by) == (JobState.FAILED, "admin")
+    assert job.error == "Schedule nightly: Not allowed: a job of the kind send"
+    assert Schedule.objects.get().next_at > timezone.now()
+
+
+@pytest.mark.django_db
+def test_a_schedule_that_breaks_is_in_nobodys_way(of_users: None, admin: Principal) -> None:
+    schedule_of(admin)
+    Schedule.objects.update(kind="broken")
+    Schedule.objects.create(name="of tomorrow", kind="newer", every=60, principal={}, next_at=timezone.now())
+    schedules.ensure(name="purge", kind="purge", every=timedelta(hours=1))
+    due()
+    assert schedules.fire_due() == 1
+    assert Job.objects.get(kind="broken").error.startswith("Schedule nightly: An error of the program, reference ")
+    assert Job.objects.get(kind="purge").state == JobState.QUEUED
+    assert Schedule.objects.get(name="of tomorrow").next_at < timezone.now()  # left to who knows it

@@ -33,6 +33,19 @@ _OF_REQUEST: Final[Mapping[str, Schema]] = {
     "priority": {**_NUMBER, "minimum": -100, "maximum": 100, "description": "Higher goes first"},
     "due_at": {**_TEXT, "description": "ISO 8601; not before, local time where it has no offset"},
 }
+_OF_SCHEDULE: Final[Mapping[str, Schema]] = {
+    "name": {**_TEXT, "maxLength": 64},
+    "kind": _TEXT,
+    "arguments": {**_ANYTHING, "description": "As beside `kind` in a request for a job"},
+    "every": {**_NUMBER, "minimum": 1, "nullable": True, "description": "Seconds between two runs"},
+    "at": {**_TEXT, "nullable": True, "description": "Or once a day, at this local time: `02:30`"},
+    "cron": {
+        **_TEXT,
+        "maxLength": 200,
+        "description": "Or minute, hour, day of the month, month, day of the week, local time: `30 2 * * 1-5`",
+    },
+    "enabled": _FLAG,
+}
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "JobRequest": {
         "type": "object",
@@ -79,6 +92,22 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "finished_at": _PERHAPS,
         },
     },
+    "Schedule": {
+        "type": "object",
+        "properties": {
+            "id": _NUMBER,
+            **_OF_SCHEDULE,
+            "title": _TEXT,
+            "of_the_program": {
+                **_FLAG,
+                "description": "It cannot be deleted, only switched off or run at another time",
+            },
+            "submitted_by": {**_TEXT, "description": "Whose rights its jobs have"},
+            "next_at": _MOMENT,
+            "last_at": _PERHAPS,
+        },
+    },
+    "ScheduleRequest": {"type": "object", "properties": _OF_SCHEDULE},
     "JobLine": {"type": "object", "properties": {"at": _MOMENT, "text": _TEXT}},
     "JobKind": {"type": "object", "properties": {"kind": _TEXT, "title": _TEXT, "example": _ANYTHING}},
 }
@@ -156,3 +185,46 @@ cancel = _act("Cancel: a waiting job at once, a running one before its next step
 pause = _act("Pause: before its next step if it runs")
 resume = _act("Let a paused job go on from where it was")
 retry = _act("An ended job once more: what failed, not what was done")
+
+
+_SCHEDULES: Final = "Schedules"
+_SCHEDULE: Final = {JSON: reference("Schedule")}
+_SAID: Final = {JSON: reference("ScheduleRequest")}
+
+schedules = operation(
+    "List schedules, for administrators",
+    name="schedules_list",
+    tag=_SCHEDULES,
+    gives={JSON: page_of(_SCHEDULE[JSON])},
+    parameters=[LIMIT, AFTER],
+)
+add_schedule = operation(
+    "A job that comes again; it has the rights that who made it has then",
+    tag=_SCHEDULES,
+    status=201,
+    gives=_SCHEDULE,
+    takes=_SAID,
+    statuses=(*SENT, 422),
+    parameters=[IDEMPOTENCY_KEY],
+    examples=[
+        example(
+            "On weekdays at half past two",
+            {
+                "name": "to the long-term archive",
+                "kind": "send",
+                "arguments": {"peer": "LTA", "study_instance_uids": ["1.2.3"]},
+                "cron": "30 2 * * 1-5",
+            },
+        )
+    ],
+)
+read_schedule = operation("Read a schedule", tag=_SCHEDULES, gives=_SCHEDULE, statuses=(*ASKED, 404))
+change_schedule = operation(
+    "Another time, or another job; switch it on or off",
+    tag=_SCHEDULES,
+    gives=_SCHEDULE,
+    takes=_SAID,
+    statuses=(*SENT, 404),
+    examples=[example("Switched off", {"enabled": False})],
+)
+delete_schedule = operation("Delete a schedule", tag=_SCHEDULES, status=204, gives={}, statuses=(*ASKED, 404, 409))

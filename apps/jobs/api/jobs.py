@@ -1,6 +1,6 @@
 """REST of jobs: `/api/jobs/`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from apps.accounts.rest import (
     position,
     text,
     whole,
+    without_nul,
 )
 from apps.jobs import kind, plain, queue, search
 from apps.jobs.api import description
@@ -69,7 +70,7 @@ class Jobs(JobView):
                 raise NoJson("An object is needed")
             if not text(document, "kind"):
                 raise InvalidRequest({"kind": "is needed"})
-            _without_nul(document)
+            without_nul(document)
             job = kind.request(
                 text(document, "kind"),
                 principal=self.principal,
@@ -202,21 +203,3 @@ def _due_at(said: Mapping[str, Any]) -> datetime | None:
         return moment(text(said, "due_at"))
     except InvalidValue as error:
         raise InvalidRequest({"due_at": str(error)}) from error
-
-
-def _without_nul(document: Mapping[str, Any]) -> None:
-    """PostgreSQL keeps none, not even in JSON. Raises InvalidRequest."""
-    if wrong := {name[:64]: "holds a NUL" for name, value in document.items() if any("\0" in t for t in _texts(value))}:
-        raise InvalidRequest(wrong)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            yield name
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner)
