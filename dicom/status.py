@@ -30,6 +30,10 @@ STORE_OUT_OF_RESOURCES = 0xA700
 STORE_DATA_SET_MISMATCH = 0xA900
 STORE_CANNOT_UNDERSTAND = 0xC000
 
+STORE_WARNING_COERCED = 0xB000
+STORE_WARNING_DISCARDED = 0xB006
+STORE_WARNING_MISMATCH = 0xB007
+
 # PS3.18 Tables I.2-1 and I.2-2: Store Instances Response
 TRANSFER_SYNTAX_NOT_SUPPORTED = 0xC122
 STORED_IN_QUARANTINE = 0xB00E  # our own, as the table allows
@@ -55,3 +59,31 @@ def is_warning(status: int) -> bool:
 
 def is_success(status: int) -> bool:
     return status == SUCCESS
+
+
+def is_out_of_resources(status: int) -> bool:
+    """PS3.4 Table B.2-1, PS3.7 C.5.16: it may work later."""
+    return status >> 8 == STORE_OUT_OF_RESOURCES >> 8 or status == RESOURCE_LIMITATION
+
+
+_OF_STORAGE = {
+    STORE_WARNING_COERCED: "Data elements were coerced",
+    STORE_WARNING_DISCARDED: "Data elements were discarded",
+    STORE_WARNING_MISMATCH: "The data set does not match the SOP class",
+    PROCESSING_FAILURE: "Processing failure",
+    DUPLICATE_INSTANCE: "It is there already",
+    SOP_CLASS_NOT_SUPPORTED: "SOP class not supported",
+    NOT_AUTHORIZED: "Not authorised",
+}
+_FAMILIES = {
+    STORE_OUT_OF_RESOURCES >> 8: "Out of resources",
+    STORE_DATA_SET_MISMATCH >> 8: "The data set does not match the SOP class",
+}
+
+
+def of_storage(status: int, comment: str = "") -> str:
+    """The status of a C-STORE for people, with the receiver's Error Comment."""
+    meaning = _OF_STORAGE.get(status) or _FAMILIES.get(status >> 8)
+    if meaning is None and status >> 12 == STORE_CANNOT_UNDERSTAND >> 12:
+        meaning = "It cannot understand this"
+    return ": ".join(part for part in (f"{status:04X}", meaning, comment) if part)

@@ -9,7 +9,7 @@ from apps.jobs.kind import Kind
 from apps.jobs.run import JobRun
 from apps.mpps import scheduled
 from apps.network import log
-from apps.qr import warm_up
+from apps.qr import sending, warm_up
 from apps.storage import archive
 from apps.worklist import linking
 
@@ -33,6 +33,15 @@ KINDS: Mapping[str, Kind] = {
     "link_studies": Kind(linking.link_studies),
     "link_orders": Kind(linking.link_orders),
     "link_performed": Kind(scheduled.link_performed),
+    "send": Kind(
+        sending.send,
+        title="Send to a peer (C-STORE)",
+        check=sending.check,
+        right=sending.may_send,
+        maximum_attempts=sending.ATTEMPTS,
+        longest_delay=sending.LONGEST_DELAY,
+        example=sending.EXAMPLE,
+    ),
 }
 
 # Once a day each, local time; rows from then on, for an administrator to change.

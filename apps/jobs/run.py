@@ -2,21 +2,32 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
 from apps.accounts.principal import Principal
+from apps.failpoints import failpoint
 from apps.jobs import queue
 from apps.jobs.models import ItemState, Job, JobItem
 from apps.jobs.queue import LeaseLost
 
 PAGE = 500
 LOOK_EVERY = 1.0  # seconds
+T = TypeVar("T")
+
+
+def batched(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    each = iter(values)
+    while some := list(islice(each, size)):
+        yield some
 
 
 class JobError(Exception):
@@ -37,6 +48,14 @@ class Cancelled(Exception):
 
 class Stopping(Exception):
     """The worker ends, or the job shall pause: it goes back to the queue as it is."""
+
+
+class Result(NamedTuple):
+    """Of an item: succeeded, failed for good, or still queued; `error` may also be a remark on what succeeded."""
+
+    item: JobItem
+    state: ItemState
+    error: str = ""
 
 
 class JobRun:
@@ -95,23 +114,38 @@ class JobRun:
         self._lost.set()
 
     def plan(self, keys: Iterable[str]) -> None:
-        """The items of a job that was submitted without; nothing when an earlier attempt has made them."""
-        if self.job.items.exists():
+        """The items of a job that was submitted without, a page at a time, of however many; nothing when an earlier
+        attempt has made all of them."""
+        if self.job.total:
             return
-        wanted = list(keys)
-        with transaction.atomic():
-            self._write(total=len(wanted))
-            queue.plan(self.job, wanted)
-        self.job.total = len(wanted)
+        self.job.items.all().delete()  # of a plan that was broken off
+        total = 0
+        for page in batched(keys, PAGE):
+            with transaction.atomic():
+                self._write()
+                queue.plan(self.job, page, first=total)
+            total += len(page)
+            failpoint("job.planning")
+            self.check()
+        self._write(total=total)
+        self.job.total = total
 
     def items(self) -> Iterator[JobItem]:
-        """Those still to do, in order, each once in this run; `check`s before each."""
+        """Those still to do, in order, each once in this run, last those that did not work in an earlier one; `check`s
+        before each."""
+        waiting = self.job.items.filter(state=ItemState.QUEUED)
+        tried = array("q", waiting.exclude(error="").values_list("pk", flat=True).iterator())
         last = -1
-        while page := list(self.job.items.filter(state=ItemState.QUEUED, position__gt=last)[:PAGE]):
-            for item in page:
-                self.check()
-                yield item
+        while page := list(waiting.filter(error="", position__gt=last)[:PAGE]):
+            yield from self._each(page)
             last = page[-1].position
+        for some in batched(tried, PAGE):
+            yield from self._each(waiting.filter(pk__in=some))
+
+    def _each(self, items: Iterable[JobItem]) -> Iterator[JobItem]:
+        for item in items:
+            self.check()
+            yield item
 
     def succeeded(self, *items: JobItem) -> None:
         with transaction.atomic():
@@ -127,6 +161,18 @@ class JobRun:
         with transaction.atomic():
             self._write()
             JobItem.objects.filter(pk=item.pk).update(error=error)
+
+    def note(self, results: Sequence["Result"]) -> None:
+        """What came of several items, in one transaction."""
+        alike: dict[tuple[ItemState, str], list[JobItem]] = {}
+        for result in results:
+            alike.setdefault((result.state, result.error), []).append(result.item)
+        finished = Counter[ItemState]()
+        with transaction.atomic():
+            for (state, error), items in alike.items():
+                finished[state] += self._finish(items, state, error)
+            done, failures = finished[ItemState.SUCCEEDED], finished[ItemState.FAILED]
+            self._write(done=F("done") + done, failures=F("failures") + failures)
 
     def progress(self, done: int, total: int) -> None:
         """For a job that counts otherwise than by items."""
@@ -145,8 +191,9 @@ class JobRun:
 
     def _finish(self, items: Iterable[JobItem], state: ItemState, error: str) -> int:
         keys = [item.pk for item in items]
+        finished_at = None if state == ItemState.QUEUED else timezone.now()
         return JobItem.objects.filter(pk__in=keys, state=ItemState.QUEUED).update(
-            state=state, error=error, finished_at=timezone.now()
+            state=state, error=error, finished_at=finished_at
         )
 
     def _write(self, **changes: Any) -> None:

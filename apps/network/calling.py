@@ -22,12 +22,19 @@ class PeerFailed(DicomError):
     http_status = 502
 
 
+def peer_named(name: str) -> Peer:
+    """One that is enabled and has an address. Raises NoSuchPeer."""
+    peer = Peer.objects.filter(name=name, enabled=True).exclude(host="").exclude(port=None).first()
+    if peer is None:
+        raise NoSuchPeer("There is no peer of this name that can be called")
+    return peer
+
+
 @contextmanager
 def called(name: str, contexts: Sequence[tuple[str, Sequence[str]]]) -> Iterator[Association]:
     """An association with a peer that has an address. Raises NoSuchPeer; PeerFailed for whatever goes wrong on it."""
-    peer = Peer.objects.filter(name=name, enabled=True).exclude(host="").exclude(port=None).first()
-    if peer is None or peer.port is None:
-        raise NoSuchPeer("There is no peer of this name that can be called")
+    peer = peer_named(name)
+    assert peer.port is not None
     try:
         with associate(
             peer.host,

@@ -109,6 +109,24 @@ def instances(principal: Principal, retrieval: Retrieval) -> Instances:
     return _read(_matching(principal, retrieval))
 
 
+def exist(principal: Principal, retrieval: Retrieval) -> bool:
+    """Whether there is one of them."""
+    with borrowed():
+        return _matching(principal, retrieval).exists()
+
+
+def kinds(principal: Principal, retrieval: Retrieval) -> frozenset[tuple[str, str]]:
+    """Their SOP classes and transfer syntaxes."""
+    with borrowed():
+        return _kinds(_matching(principal, retrieval))
+
+
+def by_any(keyword: str, uids: Sequence[str]) -> Retrieval:
+    """Whatever has one of these UIDs."""
+    attribute = BY_KEYWORD[keyword]
+    return Retrieval(attribute.level, ((attribute, AnyOf(tuple(uids))),))
+
+
 def _matching(principal: Principal, retrieval: Retrieval) -> QuerySet[Instance]:
     return visible(Level.IMAGE, principal).filter(
         reduce(and_, (_condition(attribute, key) for attribute, key in retrieval.keys), Q())
@@ -147,9 +165,13 @@ def _read(matching: QuerySet[Instance]) -> Instances:
         rows = [Stored(*row) for row in _ordered(matching)[: PAGE + 1]]
         if len(rows) <= PAGE:
             return Instances.of(rows)
-        kinds = frozenset(matching.order_by().values_list("sop_class_uid", "transfer_syntax_uid").distinct())
+        kinds = _kinds(matching)
         ids = array("q", matching.order_by(*BY_NUMBER).values_list("pk", flat=True).iterator(chunk_size=5000))
     return Instances(ids, kinds)
+
+
+def _kinds(matching: QuerySet[Instance]) -> frozenset[tuple[str, str]]:
+    return frozenset(matching.order_by().values_list("sop_class_uid", "transfer_syntax_uid").distinct())
 
 
 def _ordered(matching: QuerySet[Instance]) -> QuerySet[Instance, tuple[Any, ...]]:

@@ -28,11 +28,13 @@ class NotAccepted(DicomError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one instance: the receiver's status, or ours if it did not come that far."""
+    """Of one instance: the receiver's status, or ours if it did not come that far. `lost`: the association ended before
+    there was an answer, so that it is unknown whether the receiver has it."""
 
     sop_instance_uid: str
     status: int
     comment: str = ""
+    lost: bool = False
 
 
 class Attempt:
@@ -142,10 +144,13 @@ class Ahead(Iterator[Source]):
         return Attempt(assoc, self._source, self._memory)
 
     def prepare(self) -> None:
-        """Never raises: what went wrong with the next one is told in its turn."""
+        """Never raises: what went wrong with the next one is told in its turn. Once more when one is sent again."""
+        if self._error is not None:
+            return
         try:
-            self._next = next(self._sources, None)
+            self._next = self._next or next(self._sources, None)
             if self._next is not None and (assoc := self._standing(self._next)) is not None:
+                self._discard()
                 self._attempt = Attempt(assoc, self._next, self._memory)
         except Exception as error:  # noqa: BLE001 - raised in its turn
             self._next, self._error = None, error

@@ -8,7 +8,7 @@ from typing import Self
 from apps.storage.attempts import Ahead, MoveOriginator, Outcome
 from apps.storage.sources import Source
 from dicom import status
-from dicom.dimse import Association, DimseError, Timeouts, associate
+from dicom.dimse import Association, DimseError, Pace, Timeouts, associate
 from dicom.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 
 log = logging.getLogger(__name__)
@@ -44,8 +44,8 @@ def _proposals(sop_class_uid: str, stored: Collection[str]) -> list[Proposal]:
 class Sender:
     """Instances of known kinds to one receiver, over as few associations as it takes.
 
-    A context manager. `abort` may be called from another thread. Restarted associations go on with the next instance;
-    when none can be had any more, what is left has failed.
+    A context manager. `abort` may be called from another thread. What an association that had taken something before
+    has lost is sent once more on a new one; after associations in a row that took nothing, what is left is lost.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Sender:
         calling_ae_title: str,
         kinds: Collection[Kind],
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
+        pace: Pace | None = None,
     ) -> None:
         self._host, self._port, self._timeouts = host, port, timeouts
         self._called_ae_title, self._calling_ae_title = called_ae_title, calling_ae_title
@@ -64,10 +65,13 @@ class Sender:
         self._of_class: Mapping[str, int] = {
             sop_class_uid: number for number, proposals in enumerate(self._plan) for sop_class_uid, _ in proposals
         }
+        self._pace = pace
         self._open: dict[int, Association] = {}
+        self._useful: set[int] = set()  # of those open, which have taken something
         self._failures = 0
         self._aborted = False
         self._last_error: DimseError | None = None
+        self.associations = 0  # how many there have been
 
     def connect(self) -> None:
         """The first association, so that who cannot be reached is known before anything is sent. Raises DimseError."""
@@ -91,19 +95,26 @@ class Sender:
         number = self._of_class.get(source.sop_class_uid)
         if number is None:
             return Outcome(uid, status.SOP_CLASS_NOT_SUPPORTED, "This SOP class was not proposed")
-        if self._aborted or self._failures >= _ATTEMPTS:
-            return Outcome(uid, status.PROCESSING_FAILURE, str(self._last_error or "Aborted"))
+        if self.given_up:
+            return Outcome(uid, status.PROCESSING_FAILURE, self.given_up, lost=True)
         try:
             attempt = ahead.on(self._association(number))
             outcome = attempt.send(move_originator=move_originator, meanwhile=ahead.prepare)
         except DimseError as error:
-            self._lose(number, error)
-            return Outcome(uid, status.PROCESSING_FAILURE, str(error))
+            if self._lose(number, error) and not self._aborted:
+                return self._send(source, ahead, move_originator)
+            return Outcome(uid, status.PROCESSING_FAILURE, str(error), lost=True)
         if (ended := self._open[number].ended) is not None:  # in the middle of a file that could not be read
             self._lose(number, ended)
         else:
+            self._useful.add(number)
             self._failures = 0
         return outcome
+
+    @property
+    def given_up(self) -> str:
+        """Why nothing more is sent; empty as long as it is."""
+        return str(self._last_error or "Aborted") if self._aborted or self._failures >= _ATTEMPTS else ""
 
     def _association(self, number: int) -> Association:
         if number not in self._open:
@@ -114,17 +125,23 @@ class Sender:
                 called_ae_title=self._called_ae_title,
                 contexts=self._plan[number],
                 timeouts=self._timeouts,
+                pace=self._pace,
             )
+            self.associations += 1
             if self._aborted:
                 self._open[number].abort()
         return self._open[number]
 
-    def _lose(self, number: int, error: DimseError) -> None:
+    def _lose(self, number: int, error: DimseError) -> bool:
+        """Whether that association had taken something before: then it says nothing about the next one."""
         log.warning("an association to %s is lost: %s", self._called_ae_title, error)
-        self._failures += 1
+        useful = number in self._useful
+        self._useful.discard(number)
+        self._failures += not useful
         self._last_error = error
         if (lost := self._open.pop(number, None)) is not None:
             lost.abort()
+        return useful
 
     def abort(self) -> None:
         """Stop at once, also in the middle of an instance."""

@@ -61,6 +61,7 @@ from dicom.dimse.negotiation import (
     Reject,
     UserIdentity,
 )
+from dicom.dimse.pace import Pace
 from dicom.dimse.requestor import associate
 from dicom.dimse.responses import Responses
 from dicom.dimse.server import SimpleAcceptor, ThreadedServer
@@ -93,6 +94,7 @@ __all__ = [
     "Limits",
     "Message",
     "NotAccepted",
+    "Pace",
     "ProposedContext",
     "ProtocolError",
     "Reject",

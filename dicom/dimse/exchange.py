@@ -26,6 +26,7 @@ from dicom.dimse.errors import (
 )
 from dicom.dimse.message import Message, Response
 from dicom.dimse.negotiation import Context
+from dicom.dimse.pace import Pace
 from dicom.dimse.reader import NothingYet, Reader
 from dicom.dimse.settings import Limits, Timeouts
 from dicom.dimse.transport import Stream
@@ -260,6 +261,10 @@ class Exchange:
         return self._stopping is not None and self._stopping.is_set()
 
     # Sending
+
+    def keep_pace(self, pace: Pace | None) -> None:
+        """What is sent from now on leaves as `pace` allows; None: as fast as it can."""
+        self._writer.pace = pace
 
     def _send(self, context: Context, encoded: bytes, data: Data | None = None) -> None:
         self._write(context, self._writer.message, encoded, data)

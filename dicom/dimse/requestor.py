@@ -29,6 +29,7 @@ from dicom.dimse.negotiation import (
     agreed,
     propose,
 )
+from dicom.dimse.pace import Pace
 from dicom.dimse.reader import Reader
 from dicom.dimse.settings import Limits, Timeouts
 from dicom.dimse.transport import Stream, secure
@@ -49,13 +50,14 @@ def associate(
     common_extended: Mapping[str, CommonExtendedNegotiation] | None = None,
     user_identity: UserIdentity | None = None,
     on_request: RequestHandler | None = None,
+    pace: Pace | None = None,
 ) -> Association:
     """Connect and negotiate. As a context manager the association is released at the end, aborted on an exception.
 
     `contexts` are (abstract syntax, transfer syntaxes) pairs. `roles` is {SOP class: (SCU, SCP)} as we want them.
-    `on_request` serves what the peer asks of us, such as N-EVENT-REPORT. Whether a context was accepted is seen by
-    `context_for()`. Raises ConnectFailed, AssociationRejected, AssociationAborted, TimedOut, ProtocolError,
-    ConnectionLost; ValueError for what cannot be proposed.
+    `on_request` serves what the peer asks of us, such as N-EVENT-REPORT; `pace` slows what is sent. Whether a context
+    was accepted is seen by `context_for()`. Raises ConnectFailed, AssociationRejected, AssociationAborted, TimedOut,
+    ProtocolError, ConnectionLost; ValueError for what cannot be proposed.
     """
     request = AssociateRequest(
         calling_ae_title=calling_ae_title,
@@ -82,7 +84,7 @@ def associate(
     except BaseException:
         stream.finish(0)
         raise
-    return Association(
+    assoc = Association(
         stream,
         reader,
         is_requestor=True,
@@ -94,6 +96,8 @@ def associate(
         limits=limits,
         on_request=on_request,
     )
+    assoc.keep_pace(pace)
+    return assoc
 
 
 def _connect(host: str, port: int, tls: ssl.SSLContext | None, timeouts: Timeouts) -> Stream:

@@ -2,14 +2,16 @@
 
 import threading
 from collections.abc import Iterable, Iterator
-from time import monotonic
+from time import monotonic, sleep
 
 from dicom.dimse.data import PIECE, Data, FileSlice, Scratch
 from dicom.dimse.errors import ConnectionLost, TimedOut
+from dicom.dimse.pace import Pace
 from dicom.dimse.pdu import IS_COMMAND, IS_LAST, P_DATA_TF, PDATA_HEADER
 from dicom.dimse.transport import IOV_MAX, Buffer, Stream
 
 _PROGRESS = 1 << 16  # what a peer must take within the send deadline
+_NAP = 0.1  # seconds of waiting for our turn between looks whether it is given up
 
 
 class Writer:
@@ -19,7 +21,9 @@ class Writer:
         self._stream = stream
         self._timeout = timeout
         # PS3.8 D.1: the length counts the PDVs with their headers; 0 is unlimited. Fragments are of even length.
-        self._size = max(1, (min(peer_maximum_length or ours or PIECE, PIECE) - 6) & ~1)
+        self._largest = max(1, (min(peer_maximum_length or ours or PIECE, PIECE) - 6) & ~1)
+        self._size = self._largest
+        self.pace: Pace | None = None
         self.lock = threading.RLock()
         self.mid_message = self.mid_pdu = False
         """Whether a message was begun and not finished: the association cannot go on after that. In the middle of a PDU
@@ -37,6 +41,7 @@ class Writer:
         """Command and a small data set leave in one write. Raises TimedOut, ConnectionLost, SourceFailed."""
         with self.lock:
             buffers: list[Buffer] = []
+            self._size = min(self._largest, self.pace.piece or self._largest) if self.pace else self._largest
             if len(command) <= self._size:
                 head = PDATA_HEADER.pack(
                     P_DATA_TF, 0, len(command) + 6, len(command) + 2, context_id, IS_COMMAND | IS_LAST
@@ -123,7 +128,29 @@ class Writer:
             yield self._scratch.read(FileSlice(part.fd, part.offset + done, min(length, part.size - done)))
 
     def _send(self, buffers: list[Buffer]) -> None:
-        self.mid_message = self.mid_pdu = True
+        self.mid_message = True
+        if self.pace is None or not self.pace.rate:
+            self._push(buffers)
+            return
+        some: list[Buffer] = []
+        for buffer in buffers:
+            some.append(buffer)
+            if sum(map(len, some)) >= self._size:  # so much in one slice: at the end of a PDU
+                self._push_in_turn(self.pace, some)
+                some = []
+        if some:
+            self._push_in_turn(self.pace, some)
+
+    def _push_in_turn(self, pace: Pace, buffers: list[Buffer]) -> None:
+        turn = monotonic() + pace.take(sum(map(len, buffers)))
+        while (left := turn - monotonic()) > 0:
+            if self.given_up:
+                raise ConnectionLost("The association was aborted on this side")
+            sleep(min(left, _NAP))
+        self._push(buffers)
+
+    def _push(self, buffers: list[Buffer]) -> None:
+        self.mid_pdu = True
         deadline = None if self._timeout is None else monotonic() + self._timeout
         start, progress, count = 0, 0, len(buffers)
         while True:

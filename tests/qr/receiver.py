@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from dicom.dimse import Association, Message, SimpleAcceptor, ThreadedServer, Timeouts
+from dicom.dimse.negotiation import CALLED_AE_TITLE_NOT_RECOGNIZED
 from tests.storage.made import CT, EXPLICIT, IMPLICIT
 
 
@@ -24,13 +25,24 @@ class Receiver:
     answer: Callable[[int, Association], int] = lambda number, assoc: 0
     sop_classes: tuple[str, ...] = (CT,)
     transfer_syntaxes: tuple[str, ...] = (EXPLICIT, IMPLICIT)
+    maximum_associations: int = 64
+    refuse: bool = False
     arrived: list[Arrived] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         services = {uid: (self.transfer_syntaxes, self._store) for uid in self.sop_classes}
         self.acceptor = SimpleAcceptor(services)
         self.stopping = threading.Event()
-        self._server = ThreadedServer(("127.0.0.1", 0), self.acceptor, timeouts=Timeouts(dimse=30, idle=30))
+        negotiate = self.acceptor.negotiate
+        self.acceptor.negotiate = lambda request, address: (  # type: ignore[method-assign]
+            CALLED_AE_TITLE_NOT_RECOGNIZED if self.refuse else negotiate(request, address)
+        )
+        self._server = ThreadedServer(
+            ("127.0.0.1", 0),
+            self.acceptor,
+            timeouts=Timeouts(dimse=30, idle=30),
+            maximum_associations=self.maximum_associations,
+        )
         self._server.start()
         self.port = self._server.port
         return self

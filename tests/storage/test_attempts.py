@@ -17,6 +17,7 @@ from dicom.dimse import PIECE, Association, associate
 from dicom.encoding import encode_elements
 from dicom.errors import InvalidDataSet
 from dicom.part10 import meta_group
+from tests.node import wait_for
 from tests.qr.receiver import Receiver
 from tests.storage.made import CT, EXPLICIT, IMPLICIT, data_set
 
@@ -166,15 +167,50 @@ def test_what_was_made_ready_for_a_lost_association_is_made_ready_again_for_the_
     sources = [written(tmp_path, number) for number in range(4)]
 
     def answer(number: int, assoc: Association) -> int:
-        once_opened(sources)(number, assoc)
         if number == 1:
+            assert sources[2].opened.wait(60)
             assoc.abort()
         return 0
 
     with Receiver(answer) as receiver, sender(receiver) as sending:
-        assert [outcome.status for outcome in sending.send_each(sources)] == [0, 0x0110, 0, 0]
-    for arrived, source in zip(receiver.arrived, sources, strict=True):
+        assert [outcome.status for outcome in sending.send_each(sources)] == [0] * 4
+    for arrived, source in zip(receiver.arrived, (sources[n] for n in (0, 1, 1, 2, 3)), strict=True):
         assert source.file.path.read_bytes().endswith(arrived.data_set)
+
+
+def test_an_instance_that_ends_each_association_is_lost_alone(tmp_path: Path) -> None:
+    sources = [written(tmp_path, number) for number in range(5)]
+
+    def answer(number: int, assoc: Association) -> int:
+        if receiver.arrived[-1].sop_instance_uid == "1.2.3.1.1.2":
+            assoc.abort()
+        return 0
+
+    with Receiver(answer) as receiver, sender(receiver) as sending:
+        outcomes = list(sending.send_each(sources))
+    assert [(outcome.status, outcome.lost) for outcome in outcomes] == [
+        (0, False),
+        (0, False),
+        (0x0110, True),
+        (0, False),
+        (0, False),
+    ]
+
+
+def test_a_receiver_that_ends_the_association_after_each_instance_gets_all(tmp_path: Path) -> None:
+    sources = [written(tmp_path, number) for number in range(6)]
+
+    def answer(number: int, assoc: Association) -> int:
+        threading.Timer(0.05, assoc.abort).start()
+        return 0
+
+    with Receiver(answer) as receiver, sender(receiver) as sending:
+        statuses = []
+        for source in sources:
+            statuses.append(sending.send(source).status)
+            wait_for(lambda: sending._open[0].peer_is_gone())
+    assert statuses == [0] * 6
+    assert sending.associations == 6
 
 
 def test_the_association_of_another_sop_class_is_opened_only_when_it_is_needed(tmp_path: Path) -> None:
