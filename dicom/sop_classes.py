@@ -180,6 +180,13 @@ def service_of(abstract_syntax: str) -> Service | None:
     return _SERVICES.get(abstract_syntax)
 
 
+def sop_classes_of(service: Service) -> tuple[str, ...]:
+    """Those of its abstract syntaxes that are known by name, in the order of our tables."""
+    if service is Service.STORE:
+        return tuple(STORAGE_SOP_CLASSES)
+    return tuple(uid for uid, own in _SERVICES.items() if own is service)
+
+
 STORAGE_SOP_CLASSES: Mapping[str, str] = {
     # PS3.4 B.5
     "1.2.840.10008.5.1.4.1.1.1": "Computed Radiography Image Storage",

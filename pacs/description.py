@@ -9,7 +9,6 @@ from django.conf import settings
 
 from apps.accounts.describing import PROBLEM
 from apps.jobs.api import description as jobs
-from apps.lookups import Kind
 from apps.mpps.api import description as mpps
 from apps.qr.attributes import ATTRIBUTES, Level
 from apps.worklist.api import description as worklist
@@ -76,12 +75,16 @@ _PICTURE: Final = (
 )
 
 
+# Attributes that a search matches.
+KEYS: Final = {one.keyword: one for one in ATTRIBUTES.values() if one.kind is not None}
+
+
 def _search(level: str) -> Operation:
     numbers = {"type": "integer", "minimum": 0}
     keys = [
         _query(attribute.keyword, f"({attribute.tag >> 16:04X},{attribute.tag & 0xFFFF:04X}) {attribute.vr}")
-        for attribute in ATTRIBUTES.values()
-        if attribute.kind not in (None, Kind.COUNT) and attribute.level <= _UP_TO[level]
+        for attribute in KEYS.values()
+        if attribute.level <= _UP_TO[level]
     ]
     return Operation(
         f"Search for {level}{'' if level == 'series' else 's'}".replace("studys", "studies"),
@@ -115,7 +118,7 @@ _DELETE: Final = Operation(
 _RENDERED: Final = {"image/jpeg": _BYTES, "image/png": _BYTES, "image/gif": _BYTES, "application/pdf": _BYTES}
 _WHOLE: Final = {_MULTIPART_DICOM: _BYTES, "application/zip": _BYTES}
 # PS3.18 9.4: an instance by query parameters alone
-_WADO_URI: Final = Operation(
+WADO_URI: Final = Operation(
     "Retrieve an instance, as a file or a picture, by WADO-URI",
     {**_RENDERED, "application/dicom": _BYTES},
     parameters=(
@@ -219,7 +222,7 @@ def add_dicomweb(result: Json, **_: Any) -> Json:
     paths = result.setdefault("paths", {})
     for address, method, operation in operations():
         paths.setdefault(settings.DICOMWEB + address, {})[method] = _described(address, method, operation)
-    paths["/wado"] = {"get": _described("/wado", "get", _WADO_URI)}
+    paths["/wado"] = {"get": _described("/wado", "get", WADO_URI)}
     components = result.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = PROBLEM
     components.setdefault("securitySchemes", {}).update(
