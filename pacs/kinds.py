@@ -9,7 +9,7 @@ from apps.jobs.kind import Kind
 from apps.jobs.run import JobRun
 from apps.mpps import scheduled
 from apps.network import log
-from apps.qr import sending, warm_up
+from apps.qr import retrieving, sending, warm_up
 from apps.storage import archive
 from apps.worklist import linking
 
@@ -29,6 +29,13 @@ KINDS: Mapping[str, Kind] = {
     "prune_associations": Kind(log.prune_job),
     "prune_jobs": Kind(upkeep.prune_job),
     "prune_answers": Kind(prune_answers),
+    "retrieve": Kind(
+        retrieving.retrieve,
+        title="Retrieve from a peer",
+        check=retrieving.check,
+        right=retrieving.may_retrieve,
+        example={"peer": "archive", "study_instance_uids": ["1.2.3"]},
+    ),
     "warm_up": Kind(warm_up.warm_up),
     "link_studies": Kind(linking.link_studies),
     "link_orders": Kind(linking.link_orders),

@@ -1,12 +1,13 @@
 """Calling a peer on behalf of somebody who waits: by its name, in bounded time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from django.conf import settings
 
 from apps.network.models import Peer
 from dicom.dimse import Association, DimseError, Timeouts, associate
+from dicom.dimse.negotiation import Role
 from dicom.errors import DicomError
 
 PATIENCE = Timeouts(connect=5, acse=10, dimse=20, release=2)
@@ -30,20 +31,32 @@ def peer_named(name: str) -> Peer:
     return peer
 
 
+def connect(
+    peer: Peer,
+    contexts: Sequence[tuple[str, Sequence[str]]],
+    *,
+    timeouts: Timeouts = PATIENCE,
+    roles: Mapping[str, Role] | None = None,
+) -> Association:
+    """In our own name. Asks the database nothing. Raises DimseError."""
+    assert peer.port is not None, "see peer_named"
+    return associate(
+        peer.host,
+        peer.port,
+        calling_ae_title=settings.AE_TITLE,
+        called_ae_title=peer.ae_title,
+        contexts=contexts,
+        timeouts=timeouts,
+        roles=roles,
+    )
+
+
 @contextmanager
 def called(name: str, contexts: Sequence[tuple[str, Sequence[str]]]) -> Iterator[Association]:
     """An association with a peer that has an address. Raises NoSuchPeer; PeerFailed for whatever goes wrong on it."""
     peer = peer_named(name)
-    assert peer.port is not None
     try:
-        with associate(
-            peer.host,
-            peer.port,
-            calling_ae_title=settings.AE_TITLE,
-            called_ae_title=peer.ae_title,
-            contexts=contexts,
-            timeouts=PATIENCE,
-        ) as assoc:
+        with connect(peer, contexts) as assoc:
             yield assoc
     except DimseError as error:
         raise PeerFailed(f"{peer.name}: {error}") from error

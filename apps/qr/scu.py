@@ -5,7 +5,7 @@ with associate(host, port, ..., contexts=scu.contexts(FIND[STUDY_ROOT])) as asso
         ...
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from apps.storage import intake
 from apps.storage.intake import Refused
 from dicom import part10, status
 from dicom.dictionary import dictionary_vr, tag_of
-from dicom.dimse import Association, Context, Message, Response
+from dicom.dimse import Association, Context, Message, Response, Responses
 from dicom.dimse.negotiation import Role
 from dicom.encoding import ElementIn, Identifier, encode_elements, read_identifier
 from dicom.errors import InvalidValue
@@ -30,6 +30,7 @@ MOST_KINDS = 127  # PS3.8 9.3.2: 128 contexts, one of them the retrieve's own
 _UNICODE = "ISO_IR 192"
 
 Proposal = tuple[str, Sequence[str]]
+Begun = Callable[[Responses], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +88,38 @@ def find(
 
 
 def move(
-    assoc: Association, model: InformationModel, keys: Sequence[ElementIn], *, destination: str
+    assoc: Association,
+    model: InformationModel,
+    keys: Sequence[ElementIn],
+    *,
+    destination: str,
+    begun: Begun | None = None,
 ) -> Iterator[Progress]:
-    """How it goes, the final response last, whatever its status. Raises DimseError."""
+    """How it goes, the final response last, whatever its status; `begun` is given what can cancel it from another
+    thread. Raises DimseError."""
     context = assoc.accepted_context(MOVE[model])
     identifier = encode_elements(keys, context.transfer_syntax)
-    with closing(assoc.c_move(context=context, destination=destination, identifier=identifier)) as responses:
-        for response in responses:
-            yield _progress(response, context)
+    yield from _followed(assoc.c_move(context=context, destination=destination, identifier=identifier), context, begun)
 
 
-def get(assoc: Association, model: InformationModel, keys: Sequence[ElementIn], keeper: Keeper) -> Iterator[Progress]:
+def get(
+    assoc: Association,
+    model: InformationModel,
+    keys: Sequence[ElementIn],
+    keeper: Keeper,
+    *,
+    begun: Begun | None = None,
+) -> Iterator[Progress]:
     """The same for what comes on this association; `keeper` answers each instance. Raises DimseError."""
     context = assoc.accepted_context(GET[model])
     identifier = encode_elements(keys, context.transfer_syntax)
-    with closing(assoc.c_get(context=context, identifier=identifier, on_store=keeper.store)) as responses:
+    yield from _followed(assoc.c_get(context=context, identifier=identifier, on_store=keeper.store), context, begun)
+
+
+def _followed(responses: Responses, context: Context, begun: Begun | None) -> Iterator[Progress]:
+    if begun is not None:
+        begun(responses)
+    with closing(responses):
         for response in responses:
             yield _progress(response, context)
 
