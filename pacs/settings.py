@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "apps.worklist",
     "apps.mpps",
     "apps.viewer",
+    "apps.routing",
     "apps.console",
     "pacs",
 ]
