@@ -8,8 +8,11 @@ from django.db.models import F
 from django.utils import timezone
 
 from apps.accounts.principal import system
+from apps.audit import trail
+from apps.audit.trail import Actor
 from apps.failpoints import failpoint
-from apps.jobs import kind
+from apps.jobs import queue
+from apps.jobs.kind import kinds
 from apps.routing.deciding import Image, Origins, Wish
 from apps.routing.models import Destination, RoutedInstance, RoutingRule
 from dicom.errors import DicomError
@@ -58,12 +61,17 @@ def _send(wish: Wish, images: Sequence[Image], again: bool) -> int:
         if row.peer is None:
             raise NoDestination(f"{row.last_name} is no peer any more: {len(wanted)} images were not sent")
         now = timezone.now()
-        job = kind.request(
-            "send",
-            principal=system(f"routing {wish.rule.name}"),
+        principal = system(f"routing {wish.rule.name}")
+        # Not checked as a request is: to a peer that is switched off it waits.
+        job = queue.submit(
+            kind="send",
+            principal=principal,
             arguments={"peer": row.peer.name, "sop_instance_uids": [image.sop_instance_uid for image in wanted]},
+            peer=row.peer.name,
             priority=wish.rule.draft.priority,
+            maximum_attempts=kinds()["send"].maximum_attempts,
         )
+        trail.record(actor=Actor.of(principal), action="submit", object=f"job {job.pk}", detail={"kind": "send"})
         failpoint("routing.submitted")
         RoutedInstance.objects.bulk_create(_marks(wish, fresh, job.pk), batch_size=1000)
         failpoint("routing.marked")

@@ -2,28 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pytest_django import Settings
 
-from apps.accounts.principal import Principal
 from apps.failpoints import arm
 from apps.jobs import outbox
-from apps.jobs.kind import Kind, Planned
-from apps.network.calling import NoSuchPeer
-from apps.network.models import Peer
+from apps.jobs.kind import Kind
 from apps.storage import index
 from pacs.kinds import KINDS
 
-
-def _check(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
-    if not Peer.objects.filter(name=arguments["peer"], enabled=True).exists():
-        raise NoSuchPeer("There is no peer of this name that can be called")
-    return Planned(arguments, peer=arguments["peer"])
-
-
-TABLE: Mapping[str, Kind] = {**KINDS, "send": Kind(lambda run: None, title="Send", check=_check)}
+TABLE: Mapping[str, Kind] = {**KINDS, "send": Kind(lambda run: None)}
 
 
 @pytest.fixture(autouse=True)

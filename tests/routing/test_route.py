@@ -195,14 +195,12 @@ def test_a_peer_that_was_removed_leaves_a_trace_and_others_get_theirs() -> None:
     assert sent() == [("ARCHIVE", ["1.2.3.1.1"]), ("WS2", ["1.2.3.1.1"])]
 
 
-def test_a_peer_that_is_switched_off_fails_the_study_and_nothing_counts_as_sent() -> None:
+def test_what_is_for_a_peer_that_is_switched_off_waits_for_it() -> None:
     rule()
     come(1)
     Peer.objects.update(enabled=False)
     pass_time(70)
-    failed = Job.objects.get(kind="route", state=JobState.FAILED)
-    assert "can be called" in failed.items.get().error
-    assert not RoutedInstance.objects.exists()
+    assert sent() == [("WS", ["1.2.3.1.1"])]
 
 
 def test_news_of_many_images_are_jobs_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
