@@ -1,12 +1,13 @@
 """What a person reads when the archive starts."""
 
+import os
 from collections.abc import Iterator
 
 from django.conf import settings
 from django.db import connection
 
 from apps.network.models import Listener
-from pacs.environment import join, value
+from pacs.environment import join
 
 
 def lines(listener: Listener, password: str | None, closed: str = "") -> Iterator[str]:
@@ -31,6 +32,6 @@ def lines(listener: Listener, password: str | None, closed: str = "") -> Iterato
         yield ""
         yield "  This password is shown once and stored nowhere."
         yield ""
-    elif value("PACS_ADMIN_PASSWORD"):
+    elif os.environ.get("PACS_ADMIN_PASSWORD"):
         yield f"  Sign in at {http}/ as admin; its first password is the one in PACS_ADMIN_PASSWORD."
         yield ""

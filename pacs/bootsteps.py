@@ -54,19 +54,13 @@ class DimseStep(bootsteps.StartStopStep):
                 self.child.ended(code)
 
 
-def runs_jobs(worker: Any) -> bool:
-    """A worker that only watches the listeners has another queue."""
-    return settings.CELERY_TASK_DEFAULT_QUEUE in worker.app.amqp.queues.consume_from
-
-
 class HeartbeatStep(bootsteps.StartStopStep):
-    """Says that this worker lives, and what for."""
+    """Says that this worker lives."""
 
     heartbeat: Any = None
 
     def start(self, worker: Any) -> None:
-        role = "worker" if runs_jobs(worker) else "dimse"
-        self.heartbeat = import_string("apps.network.nodes.Heartbeat")(role)
+        self.heartbeat = import_string("apps.network.nodes.Heartbeat")("worker")
         self.heartbeat.start()
 
     def stop(self, worker: Any) -> None:
@@ -80,7 +74,6 @@ class SweepStep(bootsteps.StartStopStep):
     """Looks for due and expired jobs at intervals, so that nothing depends on the broker."""
 
     def __init__(self, worker: Any, **options: Any) -> None:
-        self.enabled = runs_jobs(worker)
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._run, name="sweep", daemon=True)
 

@@ -131,10 +131,12 @@ class JobRun:
         self.job.total = total
 
     def items(self) -> Iterator[JobItem]:
-        """Those still to do, in order, each once in this run, last those that did not work in an earlier one; `check`s
-        before each."""
+        """Those still to do, in order, each once in this run; `check`s before each. Last those that did not work in an
+        earlier one, beginning with another one each time, so that none is for ever behind one that ends the run."""
         waiting = self.job.items.filter(state=ItemState.QUEUED)
         tried = array("q", waiting.exclude(error="").values_list("pk", flat=True).iterator())
+        first = self.job.attempts % (len(tried) or 1)
+        tried = tried[first:] + tried[:first]
         last = -1
         while page := list(waiting.filter(error="", position__gt=last)[:PAGE]):
             yield from self._each(page)

@@ -272,6 +272,7 @@ class _Sending:
 def _ask_commitment(run: JobRun, peer: Peer) -> None:
     """Once for what this job has sent, again where an administrator had the rest tried again."""
     sent = run.job.items.filter(state=ItemState.SUCCEEDED).count()
+    failpoint("send.finished")
     if not peer.commits_storage or "commit" not in kinds() or not sent or run.job.result.get("committed") == sent:
         return
     with transaction.atomic():

@@ -2,34 +2,45 @@
 
 import threading
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, sleep
 from typing import Final
 
 _BURST: Final = 0.25  # seconds' worth that may leave at once after a pause
+_NAP: Final = 0.1  # seconds of waiting between looks whether it is still wanted
 _SMALLEST, _LARGEST = 1 << 10, 1 << 14  # bytes that leave at once: several times a second, if the rate allows
 
 
 class Pace:
     """`rate`: bytes a second, 0 for as fast as it goes; may be changed while others send."""
 
-    def __init__(self, rate: int = 0, *, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, rate: int = 0, *, clock: Callable[[], float] = monotonic, sleep: Callable[[float], None] = sleep
+    ) -> None:
         self.rate = rate
-        self._clock = clock
+        self._clock, self._sleep = clock, sleep
         self._lock = threading.Lock()
-        self._debt_over = clock()  # when what has been taken is paid for
+        self._free_at = clock()  # when all that was let through is paid for
 
     @property
     def piece(self) -> int:
         """Bytes to send at once; 0: any number."""
         return min(_LARGEST, max(_SMALLEST, self.rate // 8)) if self.rate else 0
 
-    def take(self, size: int) -> float:
-        """Takes that many bytes; seconds to wait before they may leave. Who comes later waits longer."""
-        rate = self.rate
+    def turn(self, size: int, wanted: Callable[[], bool]) -> bool:
+        """Waits until that many bytes may leave, as long as they are `wanted`; whether they may."""
+        turn = self._take(size)
+        while (left := turn - self._clock()) > 0:
+            if not wanted():
+                return False
+            self._sleep(min(left, _NAP))
+        return True
+
+    def _take(self, size: int) -> float:
+        """When these may leave. Who comes later waits longer."""
+        rate, now = self.rate, self._clock()
         if not rate:
-            return 0.0
+            return now
         with self._lock:
-            now = self._clock()
-            starts = max(self._debt_over, now - _BURST)
-            self._debt_over = starts + size / rate
-            return max(0.0, starts - now)
+            turn = max(self._free_at, now - _BURST)
+            self._free_at = turn + size / rate
+        return turn

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator
-from time import monotonic, sleep
+from time import monotonic
 
 from dicom.dimse.data import PIECE, Data, FileSlice, Scratch
 from dicom.dimse.errors import ConnectionLost, TimedOut
@@ -11,7 +11,6 @@ from dicom.dimse.pdu import IS_COMMAND, IS_LAST, P_DATA_TF, PDATA_HEADER
 from dicom.dimse.transport import IOV_MAX, Buffer, Stream
 
 _PROGRESS = 1 << 16  # what a peer must take within the send deadline
-_NAP = 0.1  # seconds of waiting for our turn between looks whether it is given up
 
 
 class Writer:
@@ -142,11 +141,8 @@ class Writer:
             self._push_in_turn(self.pace, some)
 
     def _push_in_turn(self, pace: Pace, buffers: list[Buffer]) -> None:
-        turn = monotonic() + pace.take(sum(map(len, buffers)))
-        while (left := turn - monotonic()) > 0:
-            if self.given_up:
-                raise ConnectionLost("The association was aborted on this side")
-            sleep(min(left, _NAP))
+        if not pace.turn(sum(map(len, buffers)), lambda: not self.given_up):
+            raise ConnectionLost("The association was aborted on this side")
         self._push(buffers)
 
     def _push(self, buffers: list[Buffer]) -> None:

@@ -190,21 +190,21 @@ def test_what_the_peer_refuses_for_good_fails_alone_with_its_words() -> None:
 
 
 def test_a_peer_without_room_is_left_alone_for_a_while_and_then_gets_everything() -> None:
-    keep(*range(1, 13))
+    keep(*range(1, 81))
     full = threading.Event()
     full.set()
     with Receiver(lambda number, assoc: 0xA700 if full.is_set() and number >= 3 else 0) as receiver:
         destination(receiver.port)
         job = run(asked())
         assert (job.state, job.done, job.failures) == (JobState.QUEUED, 3, 0)
-        assert len(receiver.arrived) < 12
-        assert job.error == "9 of 12 still to be sent: A700: Out of resources"
+        assert len(receiver.arrived) < 80
+        assert job.error == "77 of 80 still to be sent: A700: Out of resources"
         assert set(errors(job).values()) == {"A700: Out of resources"}
         full.clear()
         run(job)
-    assert (job.state, job.done, job.error) == (JobState.SUCCEEDED, 12, "")
+    assert (job.state, job.done, job.error) == (JobState.SUCCEEDED, 80, "")
     assert errors(job) == {}
-    accepted = Counter(arrived.sop_instance_uid for arrived in receiver.arrived[:3] + receiver.arrived[-9:])
+    accepted = Counter(arrived.sop_instance_uid for arrived in receiver.arrived[:3] + receiver.arrived[-77:])
     assert set(accepted.values()) == {1}
 
 

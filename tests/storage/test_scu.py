@@ -1,6 +1,5 @@
 """What is sent is what is stored, in the transfer syntax the receiver takes; DCMTK's storescp is the receiver."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,44 +7,15 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from apps.storage.attempts import Outcome
 from apps.storage.models import Instance
-from apps.storage.scu import CONTEXTS, Kind, Sender, plan
-from apps.storage.sources import Archived, ForeignFile, Source
-from tests.node import free_port, listens, wait_for
-from tests.peers import peer
+from apps.storage.scu import CONTEXTS, plan
+from apps.storage.sources import Archived, ForeignFile
 from tests.storage.made import CT, EXPLICIT, IMPLICIT, MR, data_set, index, receive
+from tests.storage.storescp import StoreScp
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 JPEG_2000_LOSSLESS = "1.2.840.10008.1.2.4.90"
-
-
-class StoreScp:
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.folder = folder
-        folder.mkdir()
-        self.port = free_port()
-        command = [peer("storescp"), "--bit-preserving", *options, "-od", str(folder), str(self.port)]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(lambda: listens(self.port), what="storescp listens")
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def files(self) -> list[Path]:
-        return sorted(self.folder.iterdir())
-
-    def sender(self, kinds: set[Kind]) -> Sender:
-        return Sender(
-            host="127.0.0.1", port=self.port, called_ae_title="STORESCP", calling_ae_title="PACS", kinds=kinds
-        )
-
-    def take(self, *sources: Source) -> list[Outcome]:
-        kinds = {(source.sop_class_uid, source.transfer_syntax_uid) for source in sources}
-        with self.sender(kinds) as sender:
-            return [sender.send(source) for source in sources]
 
 
 @pytest.fixture
