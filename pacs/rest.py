@@ -9,6 +9,7 @@ from apps.accounts.api import NoSuchResource
 from apps.jobs.api import jobs, schedules
 from apps.mpps.api import report
 from apps.mpps.api import steps as performed
+from apps.qr.api import remote as archives
 from apps.worklist.api import links, remote, steps
 
 COLLECTIONS: Mapping[str, Mapping[str, type[APIView]]] = {
@@ -24,6 +25,7 @@ COLLECTIONS: Mapping[str, Mapping[str, type[APIView]]] = {
         "<int:key>/retry/": jobs.Retry,
     },
     "schedules": {"": schedules.Schedules, "<int:key>/": schedules.ScheduleResource},
+    "remote": {"query/": archives.Query},
     "worklist": {
         "": steps.Steps,
         "bulk/": steps.Bulk,
