@@ -12,6 +12,7 @@ from apps.jobs.models import Job, JobState
 from dicom.errors import InvalidValue
 
 MOST: Final = 100  # values of one filter
+MOST_URGENT: Final = 100  # priority that somebody may ask for
 
 
 def words(values: Sequence[str]) -> list[str]:

@@ -33,7 +33,6 @@ from apps.jobs.api import description
 from apps.jobs.models import ItemState, Job
 from dicom.errors import InvalidValue
 
-MOST_URGENT: Final = 100
 _OF_EVERY_JOB: Final = ("kind", "priority", "due_at")
 
 Act = Callable[..., bool]
@@ -195,7 +194,7 @@ def _not_now(job: Job, why: str) -> Conflict:
 
 
 def _priority(said: Mapping[str, Any]) -> int | None:
-    return whole(said, "priority", least=-MOST_URGENT, most=MOST_URGENT)
+    return whole(said, "priority", least=-search.MOST_URGENT, most=search.MOST_URGENT)
 
 
 def _due_at(said: Mapping[str, Any]) -> datetime | None:
