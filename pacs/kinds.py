@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import time
 
 from apps.accounts import idempotency
+from apps.commitment import asking, deciding, reporting
+from apps.commitment.received import DECIDE
 from apps.jobs import schedules, upkeep
 from apps.jobs.kind import Kind
 from apps.jobs.run import JobRun
@@ -12,6 +14,7 @@ from apps.network import log
 from apps.qr import retrieving, sending, warm_up
 from apps.storage import archive
 from apps.worklist import linking
+from dicom.sop_classes import Service
 
 
 def purge_deleted(run: JobRun) -> None:
@@ -37,6 +40,16 @@ KINDS: Mapping[str, Kind] = {
         example={"peer": "archive", "study_instance_uids": ["1.2.3"]},
     ),
     "warm_up": Kind(warm_up.warm_up),
+    DECIDE: Kind(deciding.decide, right=lambda principal: principal.may(Service.COMMITMENT)),
+    reporting.REPORT: Kind(reporting.report),
+    asking.KIND: Kind(
+        asking.commit,
+        title="Ask a peer for storage commitment",
+        check=asking.check,
+        right=asking.may_ask,
+        maximum_attempts=asking.ATTEMPTS,
+        example={"peer": "ARCHIVE", "study_instance_uids": ["1.2.3"]},
+    ),
     "link_studies": Kind(linking.link_studies),
     "link_orders": Kind(linking.link_orders),
     "link_performed": Kind(scheduled.link_performed),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from apps.commitment.scp import n_action, n_event_report
 from apps.mpps.scp import n_create, n_get, n_set
 from apps.network.scp import c_echo
 from apps.network.session import Session
@@ -37,6 +38,8 @@ SERVICES: Mapping[Service, DimseService] = {
     Service.MPPS: DimseService(
         {CommandField.N_CREATE: n_create, CommandField.N_SET: n_set, CommandField.N_GET: n_get}, waits_for_index=False
     ),
+    # PS3.4 annex J
+    Service.COMMITMENT: DimseService({CommandField.N_ACTION: n_action, CommandField.N_EVENT_REPORT: n_event_report}),
     # PS3.4 annex K
     Service.WORKLIST: DimseService({CommandField.C_FIND: worklist.c_find}, waits_for_index=False),
 }

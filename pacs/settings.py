@@ -27,6 +27,11 @@ DIRECT_IO = environment.switch("PACS_DIRECT_IO", True)
 # Bytes of disk for what can be made again: metadata, rendered pictures, thumbnails (PACS_CACHE counts MiB).
 CACHE = int(environment.number("PACS_CACHE", 2048) * 1024 * 1024)
 
+# Seconds: how long storage commitment waits for instances that have not arrived, and how long our own requests wait for
+# the peer's report on the same association.
+COMMITMENT_WAIT = environment.number("PACS_COMMITMENT_WAIT", 60)
+COMMITMENT_PATIENCE = environment.number("PACS_COMMITMENT_PATIENCE", 10)
+
 # The listener called "default"; a variable that is set wins over its row, and the console shows that field as locked.
 DIMSE = environment.address("PACS_DIMSE", "127.0.0.1:11112")
 AE_TITLE = os.environ.get("PACS_AE_TITLE") or "PACS"
@@ -63,6 +68,7 @@ INSTALLED_APPS = [
     "apps.storage",
     "apps.qr",
     "apps.worklist",
+    "apps.commitment",
     "apps.mpps",
     "apps.viewer",
     "apps.console",

@@ -327,6 +327,14 @@ def retry(job: Job, *, principal: Principal) -> bool:
     return bool(changed)
 
 
+def hurry(waiting: Q) -> bool:
+    """A job that waits for its time need not any longer."""
+    changed = Job.objects.filter(waiting, state=JobState.QUEUED).update(due_at=timezone.now())
+    if changed:
+        ring()
+    return bool(changed)
+
+
 def say(job: Job, text: str) -> None:
     JobLine.objects.create(job=job, at=timezone.now(), text=text)
 

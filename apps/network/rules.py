@@ -115,6 +115,7 @@ class PeerRules:
     private_sop_classes: bool = True
     maximum_associations: int = 0
     idle_timeout: int | None = None
+    commits_storage: bool = False
 
     def principal(self, address: str, calling_ae_title: str = "") -> Principal:
         """The calling AE title matters where one row stands for many callers."""

@@ -25,17 +25,20 @@ class Session:
     counts: Counter[tuple[str, int]] = field(default_factory=Counter)
     _asked: Rules | None = None
     _allowed: frozenset[Service] = frozenset()
+    _reports: frozenset[Service] = frozenset()
 
-    def allows(self, service: Service) -> bool:
-        """Rights are checked per message: one withdrawn ends at once, for associations that are open too."""
+    def allows(self, service: Service, *, report: bool = False) -> bool:
+        """Rights are checked per message: one withdrawn ends at once, for associations that are open too. `report`: on
+        what we have asked this caller for."""
         rules = self.rules.rules
         if rules is not self._asked:
             caller = self.caller_by(rules)
             listener = rules.listener(self.listener.name)
             offered = listener.services if listener is not None else frozenset()
             self._allowed = caller.services & offered if caller is not None else frozenset()
+            self._reports = offered if caller is not None and caller.commits_storage else frozenset()
             self._asked = rules
-        return service in self._allowed
+        return service in self._allowed or (report and service in self._reports)
 
     def caller_by(self, rules: Rules) -> PeerRules | None:
         """Who this is by the rules of now."""

@@ -300,6 +300,22 @@ class FailedFile(models.Model):
         return self.name
 
 
+class DamagedFile(models.Model):
+    """A stored file that is not what was received, found by reading it; open until it is found whole or is gone."""
+
+    name = KeyField(max_length=64, unique=True, help_text="Given at reception.")
+    path = models.CharField(max_length=200, help_text="Below the archive root.")
+    sop_instance_uid = KeyField(max_length=UID, db_index=True)
+    fault = models.CharField(max_length=200)
+    found_by = models.CharField(max_length=100, help_text="What read it.")
+    first_seen = models.DateTimeField()
+    last_seen = models.DateTimeField()
+    is_open = models.BooleanField(default=True)
+
+    def __str__(self) -> str:
+        return self.sop_instance_uid
+
+
 class ArchiveRecord(models.Model):
     """A durable decision (deletion, restoration, quarantine verdict) already applied to this index."""
 

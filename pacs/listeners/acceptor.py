@@ -10,7 +10,7 @@ from apps.network.log import AssociationJournal
 from apps.network.session import Session
 from apps.storage.intake import hand_over, wait_indexed
 from dicom import status
-from dicom.dimse import Association, Message
+from dicom.dimse import Association, CommandField, Message
 from dicom.dimse.negotiation import LOCAL_LIMIT_EXCEEDED, Accept, AssociateRequest, Reject
 from pacs.listeners import identity
 from pacs.listeners.policy import Decision, decide, service_for
@@ -111,7 +111,7 @@ class IncomingAssociation:
         if service is None or offered is None or handler is None:
             self._answer(assoc, message, status.UNRECOGNIZED_OPERATION, "Not an operation of this service")
             return
-        if not session.allows(service):
+        if not session.allows(service, report=message.command.command_field == CommandField.N_EVENT_REPORT):
             self._answer(assoc, message, status.NOT_AUTHORIZED, "Not authorized")
             return
         if offered.waits_for_index:

@@ -107,14 +107,21 @@ def _judge(context: ProposedContext, request: AssociateRequest, listener: Listen
     wanted = {service} if service is not Service.STORE else _storage_services(proposed)
     if not wanted & listener.services:
         return _Outcome(ABSTRACT_SYNTAX_NOT_SUPPORTED)
-    allowed = wanted & listener.services & caller.services
+    allowed = wanted & listener.services & (caller.services | _reports(caller))
     if not allowed:
         return _Outcome(USER_REJECTION)
     role = DEFAULT_ROLE
     if service is Service.STORE:
         role = (Service.STORE in allowed and proposed[0], Service.GET in allowed and proposed[1])
+    elif service is Service.COMMITMENT:
+        role = proposed  # PS3.4 J.2.1: as SCU he asks, as SCP he reports on what we asked
     syntax = _choose(context.transfer_syntaxes, service, role, caller.preferred_transfer_syntaxes)
     return _Outcome(ACCEPTANCE, syntax, role) if syntax else _Outcome(TRANSFER_SYNTAXES_NOT_SUPPORTED)
+
+
+def _reports(caller: PeerRules) -> set[Service]:
+    """Who is asked for storage commitment may report on it; what he may ask is seen with each message."""
+    return {Service.COMMITMENT} if caller.commits_storage else set()
 
 
 def _storage_services(role: Role) -> set[Service]:
