@@ -5,6 +5,7 @@ from datetime import time
 
 from apps.accounts import idempotency
 from apps.commitment import asking, deciding, reporting
+from apps.commitment import upkeep as commitments
 from apps.commitment.received import DECIDE
 from apps.jobs import schedules, upkeep
 from apps.jobs.kind import Kind
@@ -39,6 +40,7 @@ KINDS: Mapping[str, Kind] = {
         right=retrieving.may_retrieve,
         example={"peer": "archive", "study_instance_uids": ["1.2.3"]},
     ),
+    "prune_commitments": Kind(commitments.prune_job),
     "warm_up": Kind(warm_up.warm_up),
     DECIDE: Kind(deciding.decide, right=lambda principal: principal.may(Service.COMMITMENT)),
     reporting.REPORT: Kind(reporting.report),
@@ -70,6 +72,7 @@ DAILY: Mapping[str, time] = {
     "prune_associations": time(2, 20),
     "prune_jobs": time(2, 30),
     "prune_answers": time(2, 40),
+    "prune_commitments": time(2, 50),
 }
 
 

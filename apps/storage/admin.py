@@ -21,6 +21,7 @@ from apps.storage import archive, failed, placement, received, spool
 from apps.storage.differences import differences
 from apps.storage.models import (
     Conflict,
+    DamagedFile,
     DeletedInstance,
     FailedFile,
     Instance,
@@ -333,6 +334,22 @@ class FailedFileAdmin(DecidingAdmin):
         return self.decide(request, "The indexer takes it again.", failed.retry, row=row)
 
     buttons = {"retry": press_retry}
+
+
+@admin.register(DamagedFile)
+class DamagedFileAdmin(ReadOnlyAdmin):
+    list_display = [
+        uid("sop_instance_uid", "instance"),
+        text("fault", "what is wrong"),
+        "is_open",
+        moment("first_seen", "first seen"),
+        moment("last_seen", "last seen"),
+        "found_by",
+        "path",
+    ]
+    list_filter = ["is_open", "fault"]
+    search_fields = ["sop_instance_uid__exact", "name"]
+    ordering = ["-is_open", "-last_seen"]
 
 
 @admin.register(DeletedInstance)

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,6 +104,25 @@ def test_a_service_that_is_not_offered_refuses_its_context_only() -> None:
 def test_a_service_that_is_not_allowed_refuses_its_context_only() -> None:
     caller = peer(services=frozenset({Service.ECHO, Service.STORE}))
     assert results(decided(asked(CT, STUDY_ROOT_FIND), caller)) == [0, 1]
+
+
+COMMITTING = replace(LISTENER, services=OFFERED | {Service.COMMITMENT})
+
+
+@pytest.mark.parametrize("role", [(True, False), (False, True), (True, True)])
+def test_storage_commitment_is_had_in_the_role_that_was_proposed(role: Role) -> None:
+    """PS3.4 J.2.1: who asks is the SCU; who reports on what we asked is the SCP."""
+    caller = peer(services=OFFERED | {Service.COMMITMENT})
+    request = asked(STORAGE_COMMITMENT_PUSH, roles={STORAGE_COMMITMENT_PUSH: role})
+    answer = decided(request, caller, COMMITTING).answer
+    assert isinstance(answer, Accept)
+    assert answer.roles == {STORAGE_COMMITMENT_PUSH: role}
+
+
+def test_who_is_asked_for_commitment_may_report_without_the_right_to_ask() -> None:
+    request = asked(VERIFICATION, STORAGE_COMMITMENT_PUSH)
+    assert results(decided(request, peer(), COMMITTING)) == [0, 1]
+    assert results(decided(request, peer(commits_storage=True), COMMITTING)) == [0, 0]
 
 
 def test_an_abstract_syntax_nobody_knows_refuses_its_context_only() -> None:
