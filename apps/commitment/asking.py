@@ -8,9 +8,8 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from apps.accounts.principal import Kind as Who
 from apps.accounts.principal import Principal
-from apps.accounts.rest import InvalidRequest, fields
+from apps.accounts.rest import InvalidRequest, fields, text
 from apps.commitment import answers, pages, scu
 from apps.commitment.models import PAGE, CommitmentRequest, Direction, State
 from apps.commitment.pages import Entry
@@ -18,6 +17,7 @@ from apps.failpoints import failpoint
 from apps.jobs.kind import Planned
 from apps.jobs.models import ItemState, Job
 from apps.jobs.run import JobError, JobRun, TryAgain
+from apps.network.calling import NoSuchPeer, peer_named
 from apps.network.models import Peer
 from apps.storage.models import Instance, Study
 from dicom import status
@@ -55,15 +55,18 @@ _NEVER: Final = frozenset(
 
 
 def may_ask(principal: Principal) -> bool:
-    return principal.kind is not Who.PEER and principal.may(Service.COMMITMENT)
+    """Who may have instances sent may ask whether they arrived."""
+    return principal.may(Service.COMMITMENT) or principal.may(Service.MOVE) or principal.administers
 
 
 def check(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
     """`{"peer": NAME, "job": 17}`: what that job has sent; or UIDs of what we have. Raises InvalidRequest."""
     said = fields(dict(arguments), "peer", *CHOICES)
-    peer = said.get("peer")
-    if not isinstance(peer, str) or _callable(peer) is None:
-        raise InvalidRequest({"peer": "no peer of this name has a host and port"})
+    peer = text(said, "peer")
+    try:
+        peer_named(peer)
+    except NoSuchPeer as error:
+        raise InvalidRequest({"peer": str(error) if peer else "is needed"}) from error
     chosen = [name for name in CHOICES if said.get(name)]
     if len(chosen) != 1:
         raise InvalidRequest({"job": f"one of {', '.join(CHOICES)} is needed"})
@@ -79,9 +82,10 @@ def check(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
 def commit(run: JobRun) -> None:
     """A kind of job; waits in the queue until the peer has reported, asks again where it does not."""
     name = str(run.arguments.get("peer", ""))
-    peer = _callable(name)
-    if peer is None:
-        raise JobError(f"There is no peer called {name!r} with a host and port")
+    try:
+        peer = peer_named(name)
+    except NoSuchPeer as error:
+        raise JobError(f"There is no peer {name!r} that can be called") from error
     request = _current(run) or _prepared(run, peer)
     if request is None:
         run.log("There is nothing to ask for")
@@ -253,7 +257,3 @@ def _conclude(run: JobRun, peer: Peer, request: CommitmentRequest) -> None:
             f"{peer.name} does not keep {request.failed} of {request.references} instances; the first: {left[0].text}"
         )
     run.log(f"{peer.name} keeps all {request.references} instances")
-
-
-def _callable(name: str) -> Peer | None:
-    return Peer.objects.filter(name=name, enabled=True).exclude(host="").exclude(port=None).first()

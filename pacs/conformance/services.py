@@ -115,9 +115,14 @@ DESCRIPTIONS: Final[Mapping[Service, Description]] = {
         user="after a send, where the peer's row says so; `manage.py dicom commit`",
         statuses={
             status.SUCCESS: "the request is durable; the report follows by N-EVENT-REPORT",
-            status.INVALID_ATTRIBUTE_VALUE: "a reference is no UID",
-            status.MISSING_ATTRIBUTE: "no Transaction UID, or no references",
+            status.NO_SUCH_INSTANCE: "not the well-known SOP Instance",
+            status.NO_SUCH_SOP_CLASS: "not the SOP class of the presentation context",
+            status.NO_SUCH_ACTION: "N-ACTION: another Action Type ID than 1",
+            status.NO_SUCH_EVENT_TYPE: "N-EVENT-REPORT: another Event Type ID than 1 and 2",
+            status.INVALID_ARGUMENT_VALUE: "no valid Transaction UID, no reference, a reference without valid UIDs; "
+            "N-EVENT-REPORT: a transaction we did not ask of this peer. Offending Element names it",
             status.MISTYPED_ARGUMENT: "the data set cannot be read",
+            status.RESOURCE_LIMITATION: "more than 200,000 references",
         },
     ),
 }
