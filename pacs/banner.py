@@ -1,13 +1,12 @@
 """What a person reads when the archive starts."""
 
-import os
 from collections.abc import Iterator
 
 from django.conf import settings
 from django.db import connection
 
 from apps.network.models import Listener
-from pacs.environment import join
+from pacs.environment import join, value
 
 
 def lines(listener: Listener, password: str | None, closed: str = "") -> Iterator[str]:
@@ -32,6 +31,6 @@ def lines(listener: Listener, password: str | None, closed: str = "") -> Iterato
         yield ""
         yield "  This password is shown once and stored nowhere."
         yield ""
-    elif os.environ.get("PACS_ADMIN_PASSWORD"):
+    elif value("PACS_ADMIN_PASSWORD"):
         yield f"  Sign in at {http}/ as admin; its first password is the one in PACS_ADMIN_PASSWORD."
         yield ""

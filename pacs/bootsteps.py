@@ -54,13 +54,19 @@ class DimseStep(bootsteps.StartStopStep):
                 self.child.ended(code)
 
 
+def runs_jobs(worker: Any) -> bool:
+    """A worker that only watches the listeners has another queue."""
+    return settings.CELERY_TASK_DEFAULT_QUEUE in worker.app.amqp.queues.consume_from
+
+
 class HeartbeatStep(bootsteps.StartStopStep):
-    """Says that this worker lives."""
+    """Says that this worker lives, and what for."""
 
     heartbeat: Any = None
 
     def start(self, worker: Any) -> None:
-        self.heartbeat = import_string("apps.network.nodes.Heartbeat")("worker")
+        role = "worker" if runs_jobs(worker) else "dimse"
+        self.heartbeat = import_string("apps.network.nodes.Heartbeat")(role)
         self.heartbeat.start()
 
     def stop(self, worker: Any) -> None:
@@ -74,6 +80,7 @@ class SweepStep(bootsteps.StartStopStep):
     """Looks for due and expired jobs at intervals, so that nothing depends on the broker."""
 
     def __init__(self, worker: Any, **options: Any) -> None:
+        self.enabled = runs_jobs(worker)
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._run, name="sweep", daemon=True)
 

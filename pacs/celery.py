@@ -1,6 +1,7 @@
 """The Celery application; names everything of ours by string, for it is imported before the apps are ready.
 
-`celery -A pacs worker` runs jobs; `celery -A pacs worker --dimse[=NAMES]` also runs the DIMSE listeners.
+`celery -A pacs worker` runs jobs; `celery -A pacs worker --dimse[=NAMES]` runs the DIMSE listeners instead, and with
+`--queues=jobs` both.
 """
 
 import os

@@ -10,6 +10,7 @@ from django.conf import settings
 from apps.accounts.describing import PROBLEM
 from apps.jobs.api import description as jobs
 from apps.mpps.api import description as mpps
+from apps.network.api import description as network
 from apps.qr.api import description as remote
 from apps.qr.attributes import ATTRIBUTES, Level
 from apps.worklist.api import description as worklist
@@ -239,6 +240,6 @@ def add_dicomweb(result: Json, **_: Any) -> Json:
 def add_schemas(result: Json, **_: Any) -> Json:
     """Another: what the operations of TABLE 5 refer to."""
     schemas = result.setdefault("components", {}).setdefault("schemas", {})
-    for described in (jobs.SCHEMAS, remote.SCHEMAS, worklist.SCHEMAS, mpps.SCHEMAS):
+    for described in (jobs.SCHEMAS, network.SCHEMAS, remote.SCHEMAS, worklist.SCHEMAS, mpps.SCHEMAS):
         schemas.update(described)
     return result

@@ -23,12 +23,33 @@ def version() -> str:
     return found.group(1)
 
 
-def data_directory() -> Path:
-    path = Path(os.environ.get("PACS_DATA") or BASE_DIR / "data").resolve()
+def value(variable: str) -> str:
+    """What may be secret: also from the file that VARIABLE_FILE names, as container platforms hand it in."""
+    text, path = os.environ.get(variable) or "", os.environ.get(f"{variable}_FILE") or ""
+    if text and path:
+        raise InvalidEnvironment(f"{variable} and {variable}_FILE are both set; one of them is enough.")
+    if not path:
+        return text
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise InvalidEnvironment(f"{variable}_FILE cannot be read ({why}): {path}.") from error
+
+
+def directory(variable: str, default: Path) -> Path:
+    given = os.environ.get(variable)
+    if not given:
+        return default
+    path = Path(given).resolve()
     for part in (path, *path.parents):
         if part.exists() and not part.is_dir():
-            raise InvalidEnvironment(f"PACS_DATA is a directory, but {part} is a file.")
+            raise InvalidEnvironment(f"{variable} is a directory, but {part} is a file.")
     return path
+
+
+def data_directory() -> Path:
+    return directory("PACS_DATA", BASE_DIR / "data")
 
 
 def complain(error: InvalidEnvironment) -> int:
@@ -37,11 +58,12 @@ def complain(error: InvalidEnvironment) -> int:
     return 2
 
 
-def check_database_url() -> None:
-    text = os.environ.get("DATABASE_URL")
-    if text and not re.match(r"(sqlite|postgres|postgresql)://.", text):
+def database_url(default: str) -> str:
+    text = value("DATABASE_URL") or default
+    if not re.match(r"(sqlite|postgres|postgresql)://.", text):
         # Not repeated whole: there may be a password in it.
         raise InvalidEnvironment("DATABASE_URL is postgresql://USER:PASSWORD@HOST:PORT/NAME or sqlite:////PATH.")
+    return text
 
 
 def time_zone() -> str:
@@ -105,7 +127,7 @@ def make_directory(path: Path) -> Path:
 
 def secret_key(data: Path) -> str:
     """PACS_SECRET_KEY, or the key kept in `data`: made by whoever comes first, the same for all processes."""
-    given = os.environ.get("PACS_SECRET_KEY")
+    given = value("PACS_SECRET_KEY")
     if given:
         return given
     path = data / "secret_key"

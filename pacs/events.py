@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from apps.jobs.outbox import Reaction
-from apps.storage.index import STUDY_CHANGED
+from apps.routing import occasions
+from apps.storage.index import INSTANCE_STORED, STUDY_CHANGED
 from apps.worklist.schedule import STEP_CHANGED
 
 EVENTS: Mapping[str, Sequence[Reaction]] = {
@@ -12,6 +13,10 @@ EVENTS: Mapping[str, Sequence[Reaction]] = {
         Reaction("warm_up", once=True, delay=timedelta(minutes=1), priority=-10),
         # Not before a study has begun to be whole; a shorter delay would have it told of with each image.
         Reaction("link_studies", gathers="study_instance_uid", delay=timedelta(seconds=10)),
+        # A rule's own patience begins with the last image, and may well be over by then.
+        Reaction("route", key=("study_instance_uid",), delay=timedelta(seconds=10), wanted=occasions.studies_awaited),
     ],
+    # Written only while it is wanted.
+    INSTANCE_STORED: [Reaction("route", gathers="sop_instance_uid", wanted=occasions.images_awaited)],
     STEP_CHANGED: [Reaction("link_orders", gathers="step"), Reaction("link_performed", gathers="step")],
 }

@@ -1,7 +1,5 @@
 """What an installation has from its first start: tables, a listener, schedules, an administrator."""
 
-import os
-
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
@@ -12,7 +10,7 @@ from apps.accounts.users import ensure_first_admin
 from apps.network import config
 from apps.network.current import CurrentRules
 from apps.network.models import Listener
-from pacs.environment import InvalidEnvironment
+from pacs.environment import InvalidEnvironment, value
 from pacs.kinds import ensure_schedules
 
 
@@ -35,6 +33,6 @@ def _prepare() -> tuple[Listener, str | None]:
     # Kept beside the spool before the listeners start, so that they open their ports at once.
     CurrentRules().refresh()
     try:
-        return listener, ensure_first_admin(os.environ.get("PACS_ADMIN_PASSWORD"))
+        return listener, ensure_first_admin(value("PACS_ADMIN_PASSWORD") or None)
     except ValidationError as error:
         raise InvalidEnvironment(f"PACS_ADMIN_PASSWORD is not good enough. {' '.join(error.messages)}") from error

@@ -18,6 +18,8 @@ from pacs.listeners.ports import unopened
 
 logger = logging.getLogger("pacs.health")
 
+WEB = "web"  # the role of who answers
+
 
 @require_safe
 @never_cache
@@ -29,15 +31,16 @@ def live(request: HttpRequest) -> JsonResponse:
 @never_cache
 def ready(request: HttpRequest) -> JsonResponse:
     """200 when all that this node needs works, else 503 and what does not."""
-    failing = dict(_failing())
-    if failing:
+    found = dict(failing())
+    if found:
         # The reason phrase is what Django logs.
-        reason = f"Not ready: {', '.join(failing)}"
-        return JsonResponse({"status": "unavailable", "failing": failing}, status=503, reason=reason)
+        reason = f"Not ready: {', '.join(found)}"
+        return JsonResponse({"status": "unavailable", "failing": found}, status=503, reason=reason)
     return JsonResponse({"status": "ok"})
 
 
-def _failing() -> Iterator[tuple[str, str]]:
+def failing() -> Iterator[tuple[str, str]]:
+    """What of PACS_READY_ROLES and of the directories of this node does not work, and why."""
     try:
         alive = nodes.alive(settings.NODE)
     except Error as error:
@@ -45,7 +48,7 @@ def _failing() -> Iterator[tuple[str, str]]:
         yield "database", "does not answer"  # and who lives cannot be asked
     else:
         for role in settings.READY_ROLES:
-            if role not in alive:
+            if role != WEB and role not in alive:
                 yield role, "no sign of life"
     if "listeners" in settings.READY_ROLES:
         rules = read_snapshot()

@@ -13,6 +13,7 @@ from apps.jobs.run import JobRun
 from apps.mpps import scheduled
 from apps.network import log
 from apps.qr import retrieving, sending, warm_up
+from apps.routing import route
 from apps.storage import archive
 from apps.worklist import linking
 from dicom.sop_classes import Service
@@ -63,6 +64,13 @@ KINDS: Mapping[str, Kind] = {
         maximum_attempts=sending.ATTEMPTS,
         longest_delay=sending.LONGEST_DELAY,
         example=sending.EXAMPLE,
+    ),
+    route.KIND: Kind(route.route),
+    route.APPLY: Kind(
+        route.apply,
+        title="Apply a routing rule to stored studies",
+        check=route.check,
+        example={"rule": 1, "filter": {"StudyDate": "20261101-20261130", "ModalitiesInStudy": "CT"}},
     ),
 }
 

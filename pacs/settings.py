@@ -13,8 +13,9 @@ VERSION = environment.version()
 
 DATA = environment.data_directory()
 NODE = os.environ.get("PACS_NODE") or "main"
-SPOOL = DATA / "spool" / NODE
-ARCHIVE = DATA / "archive"
+SPOOLS = environment.directory("PACS_SPOOL", DATA / "spool")
+SPOOL = SPOOLS / NODE
+ARCHIVE = environment.directory("PACS_ARCHIVE", DATA / "archive")
 
 # Where the OHIF viewer is: files of a program, none of ours (apps.viewer.package fetches them at set-up).
 VIEWER = Path(os.environ.get("PACS_VIEWER") or BASE_DIR / ".viewer")
@@ -44,7 +45,7 @@ DRAIN_SECONDS = environment.number("PACS_DRAIN", 10)
 SWEEP_SECONDS = environment.number("PACS_SWEEP_SECONDS", 5)
 JOB_LEASE = max(1, environment.number("PACS_JOB_LEASE", 45))  # apps.jobs.queue says why so long
 HTTP = environment.address("PACS_HTTP", "127.0.0.1:8000")
-# Roles whose heartbeat /health/ready asks for; standalone runs all of them.
+# What /health/ready asks for on this node; standalone has all of it. `web` is who answers.
 READY_ROLES = (os.environ.get("PACS_READY_ROLES") or "worker,listeners,indexer").split(",")
 
 SECRET_KEY = environment.secret_key(DATA)
@@ -71,6 +72,7 @@ INSTALLED_APPS = [
     "apps.commitment",
     "apps.mpps",
     "apps.viewer",
+    "apps.routing",
     "apps.console",
     "pacs",
 ]
@@ -106,9 +108,8 @@ TEMPLATES = [
     }
 ]
 
-environment.check_database_url()
 DATABASES: dict[str, dict[str, Any]] = {
-    "default": {**dj_database_url.config(default=f"sqlite:///{DATA / 'pacs.sqlite3'}")}
+    "default": {**dj_database_url.parse(environment.database_url(f"sqlite:///{DATA / 'pacs.sqlite3'}"))}
 }
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
@@ -158,7 +159,7 @@ WHITENOISE_IMMUTABLE_FILE_TEST = r"^/static/vendor/"
 LOGGING = logs.configuration()
 LOGGING_CONFIG = "logging.config.dictConfig"
 
-CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or "memory://localhost"
+CELERY_BROKER_URL = environment.value("CELERY_BROKER_URL") or "memory://localhost"
 CELERY_BROKER_TRANSPORT = "pacs.broker:Transport" if CELERY_BROKER_URL.startswith("memory:") else None
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker outlives its broker: jobs are rows, found by the sweep

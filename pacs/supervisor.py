@@ -75,7 +75,7 @@ def main() -> None:
     logging.config.dictConfig(logs.configuration())
     os.environ.setdefault("PACS_SWEEP_SECONDS", "1")
     web = Child("web", ["-m", "gunicorn", "-c", "python:pacs.gunicorn", "pacs.wsgi"])
-    worker = Child("worker", ["-m", "celery", "-A", "pacs", "--quiet", "worker", "--dimse", *WORKER])
+    worker = Child("worker", ["-m", "celery", "-A", "pacs", "--quiet", "worker", "--dimse", "--queues=jobs", *WORKER])
     indexer = Child("indexer", ["manage.py", "indexer"])
     Supervisor([[web, worker], [indexer]]).run()
 

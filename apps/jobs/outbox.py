@@ -1,6 +1,8 @@
 """News for upper rooms: written where it happens, turned into jobs by the roof's table."""
 
-from collections.abc import Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,13 +17,18 @@ from apps.jobs import queue
 from apps.jobs.models import OutboxEvent
 
 BATCH = 500
+GATHERED = 5000  # values in the arguments of one job
+LOOK_AGAIN = 2.0  # seconds until it is asked anew whether somebody waits for an event
+
+_awaited: dict[str, tuple[float, bool]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
     """A job to make of an event: its payload is the arguments. `key` names the values of the payload by which several
     events make one waiting job, `once` that all of them do, without arguments; `delay` lets more of them gather.
-    `gathers` names the value that the job is given of all events dispatched together, each once, as a list."""
+    `gathers` names the value, or values, that the job is given of all events dispatched together, each once, as a list.
+    `wanted` says whether there is anything for the job to do: where not, none is made."""
 
     kind: str
     key: tuple[str, ...] = ()
@@ -29,11 +36,22 @@ class Reaction:
     gathers: str = ""
     delay: timedelta = timedelta()
     priority: int = 0
+    wanted: Callable[[], bool] | None = None
 
 
 def reactions() -> Mapping[str, Sequence[Reaction]]:
     table: Mapping[str, Sequence[Reaction]] = import_string(settings.EVENT_KINDS)
     return table
+
+
+def is_awaited(event: str) -> bool:
+    """Whether a job is made of it, as it was two seconds ago at most: for who would write it all the time."""
+    now = time.monotonic()
+    asked, answer = _awaited.get(event, (-math.inf, False))
+    if now - asked >= LOOK_AGAIN:
+        answer = bool(_wanted(event))
+        _awaited[event] = now, answer
+    return answer
 
 
 def write(event: str, payload: Mapping[str, Any]) -> None:
@@ -64,19 +82,31 @@ def _dispatch_batch() -> int:
         rows = list(OutboxEvent.objects.select_for_update(skip_locked=True).order_by("id")[:BATCH])
         answered: set[tuple[str, str]] = set()
         gathered: dict[Reaction, set[Any]] = {}
+        wanted = {event: _wanted(event) for event in {row.event for row in rows}}
         for row in rows:
-            for reaction in reactions().get(row.event, ()):
+            for reaction in wanted[row.event]:
                 if reaction.gathers:
-                    gathered.setdefault(reaction, set()).add(row.payload[reaction.gathers])
+                    value = row.payload[reaction.gathers]
+                    gathered.setdefault(reaction, set()).update(value if isinstance(value, list) else [value])
                     continue
                 key = _key(reaction, row.payload)
                 if not key or (reaction.kind, key) not in answered:
                     _react(reaction, row.payload, key)
                     answered.add((reaction.kind, key))
         for reaction, values in gathered.items():
-            _react(reaction, {reaction.gathers: sorted(values)}, "")
+            for part in _parts(sorted(values)):
+                _react(reaction, {reaction.gathers: part}, "")
         OutboxEvent.objects.filter(pk__in=[row.pk for row in rows]).delete()
     return len(rows)
+
+
+def _wanted(event: str) -> list[Reaction]:
+    return [each for each in reactions().get(event, ()) if each.wanted is None or each.wanted()]
+
+
+def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(values), GATHERED):
+        yield values[start : start + GATHERED]
 
 
 def _key(reaction: Reaction, payload: Mapping[str, Any]) -> str:

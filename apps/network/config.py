@@ -21,6 +21,10 @@ ACCEPTED_SERVICES = list(Service)
 Configured = Listener | Peer
 
 
+class Locked(ValidationError):
+    """The environment decides these fields."""
+
+
 def bump() -> None:
     """Call it in the transaction that changes the configuration: the listeners look for it each second."""
     if not ConfigVersion.objects.update(version=F("version") + 1):
@@ -33,7 +37,7 @@ def save(row: Configured, *, principal: Principal) -> None:
         old = type(row).objects.filter(pk=row.pk).first() if row.pk else None
         changed = changes(old, row)
         if isinstance(old, Listener) and (held := sorted(set(changed) & set(old.locked))):
-            raise ValidationError({name: "Decided by the environment of the server." for name in held})
+            raise Locked({name: "Decided by the environment of the server." for name in held})
         if changed:
             _save(row, old, principal)
 

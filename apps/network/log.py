@@ -1,13 +1,10 @@
 """The association log, written beside the associations: none of them waits for the database."""
 
-import fcntl
 import logging
-import os
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -19,8 +16,9 @@ from apps.accounts.principal import Principal
 from apps.audit import trail
 from apps.audit.trail import Actor
 from apps.jobs.run import JobRun
+from apps.network import process
 from apps.network.database import borrowed, give_back
-from apps.network.models import AssociationLog, RefusedCaller
+from apps.network.models import AssociationLog, Node, RefusedCaller
 from apps.network.rules import clean_ae_title, parse_address
 from apps.network.session import Session
 from dicom.dimse import Association
@@ -31,6 +29,7 @@ INTERVAL = 0.5  # seconds between two writes, and between two looks for associat
 CAPACITY = 10_000  # lines kept while the database is away, the newest
 REFUSED_AT_MOST = 1000  # rows: whoever tries AE titles one after the other does not fill the table
 KEPT_DAYS = 90
+LOST = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,6 @@ class AssociationJournal:
         self._refusals: dict[tuple[str, str, str], _Refusal] = {}
         self.dropped = 0
         self._reported = 0
-        self._alive: _SignOfLife | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="association log", daemon=True)
 
@@ -71,7 +69,7 @@ class AssociationJournal:
         line = _Line(
             {
                 "node": settings.NODE,
-                "process": os.getpid(),
+                "process": process.number(),
                 "listener": session.listener.name,
                 "peer": session.caller.name,
                 "calling_ae_title": _ae_title(session.calling_ae_title),
@@ -114,7 +112,7 @@ class AssociationJournal:
     # The thread
 
     def start(self) -> None:
-        self._alive = _SignOfLife()
+        process.number()  # from now on this process is seen to live
         self._thread.start()
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -122,8 +120,7 @@ class AssociationJournal:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
-        if self._alive is not None:
-            self._alive.end()
+        process.leave()
 
     def _run(self) -> None:
         closed = False
@@ -179,7 +176,7 @@ class AssociationJournal:
         if not live:
             return
         asked = AssociationLog.objects.filter(
-            node=settings.NODE, process=os.getpid(), ended_at=None, abort_requested=True
+            node=settings.NODE, process=process.number(), ended_at=None, abort_requested=True
         )
         for association_id in asked.values_list("association_id", flat=True):
             if association := live.get(association_id):
@@ -237,42 +234,20 @@ def _write_refusals(refusals: dict[tuple[str, str, str], _Refusal]) -> None:
         RefusedCaller.objects.filter(pk__in=list(surplus)).delete()
 
 
-class _SignOfLife:
-    """A lock beside the spool: the kernel lets go of it when the process is gone, whatever has its number then."""
-
-    def __init__(self) -> None:
-        self._path = _lock_path(os.getpid())
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("w")
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def end(self) -> None:
-        self._path.unlink(missing_ok=True)
-        self._file.close()
-
-
-def _lock_path(process: int) -> Path:
-    return Path(settings.SPOOL) / "processes" / f"{process}.lock"
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        with _lock_path(process).open() as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    _lock_path(process).unlink(missing_ok=True)
-    return False
-
-
 def close_dead_rows() -> int:
     """Associations of this node whose process is gone, among them those of an earlier process with our number."""
     live = AssociationLog.objects.filter(node=settings.NODE, ended_at=None)
-    processes = live.order_by("process").values_list("process", flat=True).distinct()
-    dead = [process for process in processes if process == os.getpid() or not _is_alive(process)]
+    ours = process.number()
+    numbers = live.order_by("process").values_list("process", flat=True).distinct()
+    dead = [number for number in numbers if number == ours or not process.is_alive(number)]
     return live.filter(process__in=dead).update(ended_at=timezone.now(), outcome="the process ended")
+
+
+def close_rows_of_lost_nodes() -> int:
+    """Associations of other machines that have not been heard of for a day: nobody else will say that they ended."""
+    heard_of = Node.objects.filter(seen_at__gt=timezone.now() - LOST).values_list("node", flat=True)
+    lost = AssociationLog.objects.filter(ended_at=None).exclude(node__in=[*heard_of, settings.NODE])
+    return lost.update(ended_at=timezone.now(), outcome="the node has not been heard of for a day")
 
 
 def request_abort(row: AssociationLog, *, principal: Principal) -> bool:
@@ -300,6 +275,8 @@ def prune(older_than: datetime) -> int:
 
 def prune_job(run: JobRun) -> None:
     """A kind of job: `{"days": 90}`."""
+    if lost := close_rows_of_lost_nodes():
+        run.log(f"{lost} associations of nodes that are no more are closed")
     before = timezone.now() - timedelta(days=run.arguments.get("days", KEPT_DAYS))
     run.log(f"{prune(before)} associations that ended before {before:%Y-%m-%d} removed")
 

@@ -1,7 +1,6 @@
 """Which processes of ours live, as they say themselves: for the health page and the console."""
 
 import logging
-import os
 import threading
 from datetime import timedelta
 
@@ -10,6 +9,7 @@ from django.db import Error
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from apps.network import process
 from apps.network.database import borrowed, give_back
 from apps.network.models import Node
 
@@ -33,6 +33,7 @@ class Heartbeat:
         self._role = role
         self._interval = interval
         self._started_at = timezone.now()
+        self._process = process.number()
         self._away = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -55,14 +56,14 @@ class Heartbeat:
             Node.objects.create(
                 node=settings.NODE,
                 role=self._role,
-                process=os.getpid(),
+                process=self._process,
                 started_at=self._started_at,
                 seen_at=now,
                 version=settings.VERSION,
             )
 
     def _row(self) -> QuerySet[Node]:
-        return Node.objects.filter(node=settings.NODE, role=self._role, process=os.getpid())
+        return Node.objects.filter(node=settings.NODE, role=self._role, process=self._process)
 
     def _run(self) -> None:
         ended = False

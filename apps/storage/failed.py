@@ -18,11 +18,13 @@ class NotThere(DicomError):
 
 def retry(*, principal: Principal, row: FailedFile) -> None:
     """Back into `ready/`, from where the indexer takes it. Raises NotThere."""
-    spool = Spool(settings.DATA / "spool" / row.node, row.node)
+    spool = Spool(settings.SPOOLS / row.node, row.node)
     with transaction.atomic():
         FailedFile.objects.filter(pk=row.pk).update(retried_at=timezone.now())
         trail.record(actor=Actor.of(principal), action="retry", object=f"file {row.name}")
         try:
             spool.take_back(row.name)
         except FileNotFoundError as error:
-            raise NotThere("The file is not in this node's failed/ any more") from error
+            raise NotThere(
+                f"The file is not in failed/ of node {row.node}, as far as node {settings.NODE} can see"
+            ) from error

@@ -42,6 +42,7 @@ STEPS = (
 )
 
 STUDY_CHANGED = "study_changed"
+INSTANCE_STORED = "instance_stored"  # of each batch: its instances
 _QUARANTINED = Table(QuarantinedInstance)
 _DELETED = Table(DeletedInstance)
 _ATTEMPTS = 8
@@ -95,6 +96,7 @@ def _commit(readings: Sequence[Reading], files: Files) -> list[str]:
         studies = upsert.add(cursor, batch.fresh, files=files)
         settled = versions.settle(cursor, batch.repeated, files)
         announce(studies | settled.studies)
+        _announce_instances({one.sop_instance_uid for one in batch.fresh} | settled.instances)
         failpoint("index.upserted")
     return [*batch.redundant, *settled.redundant]
 
@@ -145,6 +147,11 @@ def announce(studies: Collection[str]) -> None:
         return
     outbox.write_many(STUDY_CHANGED, [{"study_instance_uid": uid} for uid in sorted(studies)])
     transaction.on_commit(lambda: _remember(studies, now))
+
+
+def _announce_instances(uids: Collection[str]) -> None:
+    if uids and outbox.is_awaited(INSTANCE_STORED):
+        outbox.write(INSTANCE_STORED, {"sop_instance_uid": sorted(uids)})
 
 
 def _remember(studies: Collection[str], when: float) -> None:

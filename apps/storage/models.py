@@ -191,6 +191,8 @@ class StoredFile(models.Model):
     decided_ns = models.BigIntegerField(null=True)
     decided_current = models.BooleanField(default=False, help_text="Decided to be the current version.")
     calling_ae_title = KeyField(max_length=16, blank=True)
+    # Null: indexed before there was this column; `reindex` fills it.
+    called_ae_title = KeyField(max_length=16, blank=True, null=True)  # type: ignore[misc]
     peer = models.CharField(max_length=64, blank=True)
 
     class Meta:

@@ -62,9 +62,10 @@ def choose(versions: Iterable[Version], same: Callable[[Version, Version], bool]
 
 @dataclass(slots=True)
 class Settled:
-    """`redundant`: places of files no row names any longer."""
+    """`instances`: those that have another version now; `redundant`: places of files no row names any longer."""
 
     studies: set[str] = field(default_factory=set)
+    instances: set[str] = field(default_factory=set)
     redundant: list[str] = field(default_factory=list)
 
 
@@ -77,6 +78,7 @@ def settle(cursor: CursorWrapper, arrived: Sequence[Reading], files: Files) -> S
     for uid in sorted(by_uid):
         outcome = _Instance(cursor, uid, files).settle(by_uid[uid])
         settled.studies |= outcome.studies
+        settled.instances |= outcome.instances
         settled.redundant += outcome.redundant
     return settled
 
@@ -129,6 +131,7 @@ class _Instance:
             self._quarantine(version, reason)
         if self.current is None or choice.current.name != self.current.name:
             settled.studies = self._make_current(choice.current)
+            settled.instances = {self.uid}
         self._list_series([choice.current, *choice.quarantined])
         return settled
 
@@ -237,6 +240,7 @@ def beside(reading: Reading) -> QuarantinedInstance:
         pixel_offset=received.pixel_offset,
         received_at=moment(received_ns(reading.name)),
         calling_ae_title=received.provenance.calling_ae_title[:16],
+        called_ae_title=received.provenance.called_ae_title[:16],
         peer=received.provenance.peer[:64],
         sop_instance_uid=reading.sop_instance_uid,
         sop_class_uid=received.sop_class_uid,

@@ -62,6 +62,23 @@ def test_values_of_events_may_gather_in_one_job(events: dict[str, list[Reaction]
     assert Job.objects.filter(kind="look").count() == 1
 
 
+def test_an_event_makes_no_job_while_there_is_nothing_for_it_to_do(
+    events: dict[str, list[Reaction]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted: list[str] = []
+    monkeypatch.setattr(outbox, "LOOK_AGAIN", 0.0)
+    events["stored"] = [Reaction("route", gathers="uid", wanted=lambda: bool(wanted))]
+    assert not outbox.is_awaited("stored")
+    outbox.write("stored", {"uid": ["1"]})
+    outbox.dispatch()
+    assert not Job.objects.exists()
+    wanted.append("a rule")
+    assert outbox.is_awaited("stored")
+    outbox.write_many("stored", [{"uid": ["2", "1"]}, {"uid": ["3"]}])
+    outbox.dispatch()
+    assert Job.objects.get().arguments == {"uid": ["1", "2", "3"]}
+
+
 def test_what_is_rolled_back_has_not_happened(events: dict[str, list[Reaction]]) -> None:
     events["stored"] = [Reaction("metadata")]
     with pytest.raises(ZeroDivisionError), transaction.atomic():

@@ -15,7 +15,7 @@ from apps.audit.models import AuditEvent
 from apps.network import log
 from apps.network.current import CurrentRules
 from apps.network.log import AssociationJournal
-from apps.network.models import AssociationLog, RefusedCaller
+from apps.network.models import AssociationLog, Node, RefusedCaller
 from apps.network.rules import ListenerRules, PeerRules, Rules
 from apps.network.session import Session
 from dicom.dimse import Association
@@ -252,3 +252,15 @@ def test_old_associations_are_pruned_and_live_ones_are_not(journal: AssociationJ
     AssociationLog.objects.filter(pk=old.pk).update(ended_at=timezone.now() - timedelta(days=399))
     assert log.prune(timezone.now() - timedelta(days=90)) == 1
     assert AssociationLog.objects.get().pk == live.pk
+
+
+def test_rows_of_a_machine_that_has_not_been_heard_of_for_a_day_are_closed() -> None:
+    now = timezone.now()
+    ours, lost, heard = open_row(1), open_row(2), open_row(3)
+    for row, node in ((lost, "lost"), (heard, "heard")):
+        AssociationLog.objects.filter(pk=row.pk).update(node=node)
+    for node, days in (("lost", 2), ("heard", 0)):
+        seen = now - timedelta(days=days)
+        Node.objects.create(node=node, role="listeners", process=1, started_at=seen, seen_at=seen, version="1")
+    assert log.close_rows_of_lost_nodes() == 1
+    assert {row.pk for row in AssociationLog.objects.filter(ended_at=None)} == {ours.pk, heard.pk}

@@ -70,9 +70,37 @@ def test_a_secret_key_from_the_environment_is_written_nowhere(tmp_path: Path, mo
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("variable", ["PACS_SECRET_KEY", "DATABASE_URL", "CELERY_BROKER_URL", "PACS_ADMIN_PASSWORD"])
+def test_a_secret_may_come_from_a_file(variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(variable, raising=False)
+    assert environment.value(variable) == ""
+    (tmp_path / "secret").write_text("redis://:pass@host/0\n")
+    monkeypatch.setenv(f"{variable}_FILE", str(tmp_path / "secret"))
+    assert environment.value(variable) == "redis://:pass@host/0"
+    monkeypatch.setenv(variable, "another")
+    with pytest.raises(environment.InvalidEnvironment, match="both set"):
+        environment.value(variable)
+    monkeypatch.delenv(variable)
+    monkeypatch.setenv(f"{variable}_FILE", str(tmp_path / "missing"))
+    with pytest.raises(environment.InvalidEnvironment, match=f"{variable}_FILE cannot be read"):
+        environment.value(variable)
+
+
+def test_spool_and_archive_may_stand_elsewhere(tmp_path: Path) -> None:
+    places = {"PACS_SPOOL": str(tmp_path / "fast"), "PACS_ARCHIVE": str(tmp_path / "large")}
+    environ = {**os.environ, "PACS_DATA": str(tmp_path / "data"), "PACS_NODE": "one", **places}
+    code = "from pacs import settings; print(settings.SPOOL, settings.ARCHIVE)"
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=environment.BASE_DIR, env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert said.stdout.split() == [str(tmp_path / "fast" / "one"), str(tmp_path / "large")]
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
+        ("PACS_ARCHIVE", __file__),
+        ("PACS_SPOOL", __file__),
         ("PACS_DIMSE", "foo"),
         ("PACS_HTTP", "foo"),
         ("DATABASE_URL", "garbage"),

@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.test import RequestFactory
 
+from apps.network.nodes import Heartbeat
 from apps.network.rules import ListenerRules, Rules, write_snapshot
 from pacs import health
 from pacs.listeners.ports import Ports
+from tests.node import free_port
 
 pytestmark = pytest.mark.django_db
 
@@ -57,3 +61,16 @@ def test_a_missing_spool_is_named(settings: Any) -> None:
 def test_a_part_of_the_spool_that_is_missing_is_named(part: str, settings: Any) -> None:
     (settings.SPOOL / part).rmdir()
     assert set(failing()) == {"spool"}
+
+
+def test_the_command_for_containers_says_what_does_not_work(settings: Any) -> None:
+    settings.READY_ROLES = ["indexer"]
+    with pytest.raises(CommandError, match="indexer: no sign of life"):
+        call_command("ready")
+    Heartbeat("indexer").beat()
+    call_command("ready")
+    settings.READY_ROLES = ["indexer", "web"]
+    settings.HTTP = ("0.0.0.0", free_port())
+    assert failing() == {}, "who answers is there"
+    with pytest.raises(CommandError, match=r"web: .*refused"):
+        call_command("ready")

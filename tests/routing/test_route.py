@@ -1,0 +1,212 @@
+"""What comes is sent on by the rules: once, to the right ones, whatever happens in between."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from apps.accounts.users import principal_of
+from apps.failpoints import arm
+from apps.jobs import kind, outbox, queue
+from apps.jobs.models import Job, JobState, OutboxEvent
+from apps.network.models import Peer
+from apps.routing import rules, sending
+from apps.routing.models import RoutedInstance
+from apps.routing.rules import Draft
+from tests.routing.made import ADMIN, come, condition, pass_time, peer, rule, run_routing, sent
+from tests.storage import made
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def peers() -> None:
+    peer("WS")
+    peer("ARCHIVE")
+
+
+def test_each_image_is_sent_on_at_once_when_a_rule_says_so() -> None:
+    made_rule = rule(when="image", conditions=[condition("modality", "is", "CT")], priority=7)
+    come(1, 2)
+    come(1, series="1.2.3.2", modality="SR")
+    run_routing()
+    assert sent() == [("WS", ["1.2.3.1.1", "1.2.3.1.2"])]
+    job = Job.objects.get(kind="send")
+    assert (job.submitted_by, job.peer, job.priority) == ("routing To the workstation", "WS", 7)
+    made_rule.refresh_from_db()
+    assert (made_rule.fired, made_rule.images) == (1, 2)
+    assert made_rule.last_fired_at is not None
+
+
+def test_no_news_of_images_is_written_unless_a_rule_waits_for_them() -> None:
+    rule(when="quiet")
+    made.receive()
+    made.index()
+    assert {event.event for event in OutboxEvent.objects.all()} == {"study_changed"}
+
+
+def test_no_job_looks_at_studies_unless_a_rule_waits_for_them() -> None:
+    rule(enabled=False)
+    come(1)
+    assert not Job.objects.filter(kind="route").exists()
+
+
+def test_a_study_waits_as_long_as_it_grows_and_is_sent_whole_when_it_is_quiet() -> None:
+    rule(quiet_seconds=60)
+    come(1)
+    pass_time(40)
+    come(2)
+    pass_time(40)
+    assert sent() == []
+    pass_time(30)
+    assert sent() == [("WS", ["1.2.3.1.1", "1.2.3.1.2"])]
+
+
+def test_of_a_study_that_grows_again_only_what_is_new_is_sent() -> None:
+    rule(quiet_seconds=60)
+    come(1, 2)
+    pass_time(70)
+    come(3)
+    pass_time(70)
+    assert sent() == [("WS", ["1.2.3.1.1", "1.2.3.1.2"]), ("WS", ["1.2.3.1.3"])]
+
+
+def test_rules_of_different_patience_act_one_after_the_other() -> None:
+    rule("soon", quiet_seconds=60)
+    rule("late", quiet_seconds=300, destinations=["ARCHIVE"])
+    come(1)
+    pass_time(70)
+    come(2)
+    pass_time(100)
+    assert [name for name, _ in sent()] == ["WS", "WS"]
+    pass_time(250)
+    assert sent()[2:] == [("ARCHIVE", ["1.2.3.1.1", "1.2.3.1.2"])]
+
+
+def test_two_rules_of_one_destination_send_an_image_once() -> None:
+    rule("all")
+    rule("ct", conditions=[condition("modality", "is", "CT")], destinations=["WS", "ARCHIVE"])
+    come(1)
+    pass_time(70)
+    assert sent() == [("WS", ["1.2.3.1.1"]), ("ARCHIVE", ["1.2.3.1.1"])]
+
+
+def test_a_rule_that_stops_keeps_its_images_from_later_ones_of_either_kind() -> None:
+    rule("ct", when="quiet", conditions=[condition("modality", "is", "CT")], stops=True)
+    rule("rest", when="image", destinations=["ARCHIVE"])
+    come(1)
+    come(1, series="1.2.3.2", modality="SR")
+    run_routing()
+    pass_time(70)
+    assert sent() == [("ARCHIVE", ["1.2.3.2.1"]), ("WS", ["1.2.3.1.1"])]
+
+
+def test_nothing_goes_back_to_where_it_came_from() -> None:
+    rule(destinations=["WS", "ARCHIVE"])
+    peer("anybody", ae_title="*", host="", port=None)
+    come(1, source=made.provenance(peer="WS", calling_ae_title="OTHER"))
+    come(2, source=made.provenance(peer="anybody", calling_ae_title="WS"))
+    come(3, source=made.provenance(peer="ARCHIVE", calling_ae_title="WS"))
+    pass_time(70)
+    assert sent() == [("WS", ["1.2.3.1.3"]), ("ARCHIVE", ["1.2.3.1.1", "1.2.3.1.2"])]
+
+
+def test_the_same_image_again_is_not_sent_again_but_another_version_is() -> None:
+    rule(when="image")
+    come(1)
+    come(1)
+    run_routing()
+    newer = made.provenance(policy="make_current")
+    made.receive(sop="1.2.3.1.1", pixels=b"other!!!", source=newer)
+    made.index()
+    outbox.dispatch()
+    run_routing()
+    assert sent() == [("WS", ["1.2.3.1.1"])] * 2
+
+
+def test_a_rule_that_is_off_sends_nothing() -> None:
+    off = rule()
+    come(1)
+    rules.save(Draft.read({"enabled": False}, base=Draft.of(off)), principal=ADMIN, rule=off)
+    pass_time(70)
+    assert sent() == []
+
+
+def test_images_that_were_there_before_the_rule_stay_here() -> None:
+    come(1)
+    rule()
+    come(2)
+    pass_time(70)
+    assert sent() == [("WS", ["1.2.3.1.2"])]
+
+
+def test_stored_studies_are_sent_when_somebody_asks_for_it() -> None:
+    come(1)
+    come(1, study="1.2.4", modality="MR")
+    kept = rule(conditions=[condition("modality", "is", "CT")], enabled=False)
+    admin = principal_of(User.objects.create_superuser("root"))
+    kind.request("apply_routing_rule", principal=admin, arguments={"rule": kept.pk, "filter": {"PatientID": "P1"}})
+    run_routing()
+    assert sent() == [("WS", ["1.2.3.1.1"])]
+    kind.request("apply_routing_rule", principal=admin, arguments={"rule": kept.pk})
+    run_routing()
+    assert len(sent()) == 1
+    kind.request("apply_routing_rule", principal=admin, arguments={"rule": kept.pk, "again": True})
+    run_routing()
+    assert len(sent()) == 2
+    assert RoutedInstance.objects.count() == 1
+
+
+@pytest.mark.parametrize("step", sending.STEPS)
+def test_a_worker_that_dies_at_any_step_loses_nothing_and_sends_nothing_twice(step: str) -> None:
+    rule(destinations=["WS", "ARCHIVE"])
+    come(1, 2)
+    arm(f"{step}:raise:1")
+    pass_time(70)
+    arm("")
+    Job.objects.filter(kind="route", state=JobState.QUEUED).update(due_at=timezone.now())
+    run_routing()
+    assert sorted(sent()) == [("ARCHIVE", ["1.2.3.1.1", "1.2.3.1.2"]), ("WS", ["1.2.3.1.1", "1.2.3.1.2"])]
+    assert RoutedInstance.objects.count() == 4
+
+
+def test_a_peer_that_was_renamed_is_sent_to_by_its_new_name() -> None:
+    rule()
+    Peer.objects.filter(name="WS").update(name="READING")
+    come(1)
+    pass_time(70)
+    assert sent() == [("READING", ["1.2.3.1.1"])]
+
+
+def test_a_peer_that_was_removed_leaves_a_trace_and_others_get_theirs() -> None:
+    broken = rule(destinations=["WS", "ARCHIVE"])
+    come(1)
+    Peer.objects.get(name="WS").delete()
+    pass_time(70)
+    assert sent() == [("ARCHIVE", ["1.2.3.1.1"])]
+    broken.refresh_from_db()
+    assert "WS is no peer any more: 1 images were not sent" in broken.last_error
+    failed = Job.objects.get(kind="route", state=JobState.FAILED)
+    assert "no peer any more" in failed.items.get().error
+    # Once the rule names another, what was missed is sent by trying again.
+    peer("WS2")
+    rules.save(Draft.read({"destinations": ["WS2", "ARCHIVE"]}, base=Draft.of(broken)), principal=ADMIN, rule=broken)
+    queue.retry(failed, principal=ADMIN)
+    run_routing()
+    assert sent() == [("ARCHIVE", ["1.2.3.1.1"]), ("WS2", ["1.2.3.1.1"])]
+
+
+def test_what_is_for_a_peer_that_is_switched_off_waits_for_it() -> None:
+    rule()
+    come(1)
+    Peer.objects.update(enabled=False)
+    pass_time(70)
+    assert sent() == [("WS", ["1.2.3.1.1"])]
+
+
+def test_news_of_many_images_are_jobs_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "GATHERED", 2)
+    rule(when="image")
+    come(1, 2, 3)
+    assert [len(job.arguments["sop_instance_uid"]) for job in Job.objects.filter(kind="route").order_by("id")] == [2, 1]
+    run_routing()
+    assert [len(images) for _, images in sent()] == [2, 1]
