@@ -7,7 +7,7 @@ import apps.fields
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("storage", "0003_shown_studies"),
+        ("storage", "0004_called_ae_title"),
     ]
 
     operations = [
