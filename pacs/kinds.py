@@ -12,7 +12,7 @@ from apps.jobs.kind import Kind
 from apps.jobs.run import JobRun
 from apps.mpps import scheduled
 from apps.network import log
-from apps.qr import retrieving, sending, warm_up
+from apps.qr import retrieving, sending, warm_up, web_retrieving, web_sending
 from apps.routing import route
 from apps.storage import archive
 from apps.worklist import linking
@@ -39,9 +39,29 @@ KINDS: Mapping[str, Kind] = {
         title="Retrieve from a peer",
         check=retrieving.check,
         right=retrieving.may_retrieve,
+        maximum_attempts=retrieving.ATTEMPTS,
+        longest_delay=retrieving.LONGEST_DELAY,
         example={"peer": "archive", "study_instance_uids": ["1.2.3"]},
     ),
     "prune_commitments": Kind(commitments.prune_job),
+    "wado": Kind(
+        web_retrieving.wado,
+        title="Retrieve from a DICOMweb server (WADO-RS)",
+        check=web_retrieving.check,
+        right=retrieving.may_retrieve,
+        maximum_attempts=retrieving.ATTEMPTS,
+        longest_delay=retrieving.LONGEST_DELAY,
+        example={"server": "cloud", "study_instance_uids": ["1.2.3"]},
+    ),
+    "stow": Kind(
+        web_sending.stow,
+        title="Send to a DICOMweb server (STOW-RS)",
+        check=web_sending.check,
+        right=sending.may_send,
+        maximum_attempts=sending.ATTEMPTS,
+        longest_delay=sending.LONGEST_DELAY,
+        example={"server": "cloud", "study_instance_uids": ["1.2.3"]},
+    ),
     "warm_up": Kind(warm_up.warm_up),
     DECIDE: Kind(deciding.decide, right=lambda principal: principal.may(Service.COMMITMENT)),
     reporting.REPORT: Kind(reporting.report),

@@ -9,7 +9,7 @@ from apps.accounts.api import NoSuchResource
 from apps.jobs.api import jobs, schedules
 from apps.mpps.api import report
 from apps.mpps.api import steps as performed
-from apps.network.api import listeners, peers
+from apps.network.api import listeners, peers, servers
 from apps.qr.api import remote as archives
 from apps.worklist.api import links, remote, steps
 
@@ -28,6 +28,7 @@ COLLECTIONS: Mapping[str, Mapping[str, type[APIView]]] = {
     "peers": {"": peers.Peers, "<int:key>/": peers.PeerResource, "<int:key>/echo/": peers.Echo},
     "listeners": {"": listeners.Listeners, "<int:key>/": listeners.ListenerResource},
     "schedules": {"": schedules.Schedules, "<int:key>/": schedules.ScheduleResource},
+    "dicomweb-servers": {"": servers.Servers, "<int:key>/": servers.ServerResource},
     "remote": {"query/": archives.Query},
     "worklist": {
         "": steps.Steps,

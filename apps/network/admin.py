@@ -18,8 +18,8 @@ from django.views.decorators.http import require_POST
 from apps.accounts.users import asking
 from apps.audit.admin import ReadOnlyAdmin, moment
 from apps.network import config, log
-from apps.network.forms import ListenerForm, PeerForm
-from apps.network.models import AssociationLog, Listener, Node, Peer, RefusedCaller
+from apps.network.forms import DicomwebServerForm, ListenerForm, PeerForm
+from apps.network.models import AssociationLog, DicomwebServer, Listener, Node, Peer, RefusedCaller
 from apps.network.nodes import FRESH
 from apps.network.scu import verify
 from dicom.errors import DicomError
@@ -199,6 +199,20 @@ class ButtonAdmin(ReadOnlyAdmin):
 
     def back(self) -> HttpResponse:
         return HttpResponseRedirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))
+
+
+@admin.register(DicomwebServer)
+class DicomwebServerAdmin(ConfiguredAdmin):
+    form = DicomwebServerForm
+    list_display = ["name", "url", "enabled"]
+    list_filter = ["enabled"]
+    search_fields = ["name", "url"]
+    fieldsets = [
+        (None, {"fields": ["name", "enabled", "url"]}),
+        ("Who we are to it", {"fields": ["username", "password", "token"]}),
+        ("TLS", {"fields": ["verify_tls", "certificate_authority"], "classes": ["collapse"]}),
+        ("Limits", {"fields": ["timeout", "jobs_at_once"], "classes": ["collapse"]}),
+    ]
 
 
 @admin.register(RefusedCaller)

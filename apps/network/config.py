@@ -1,4 +1,4 @@
-"""The verbs that change listeners and peers: row, version and trail in one transaction."""
+"""The verbs that change listeners, peers and DICOMweb servers: row, version and trail in one transaction."""
 
 from collections.abc import Collection
 from typing import Any
@@ -10,7 +10,8 @@ from django.db.models import F
 from apps.accounts.principal import Principal, system
 from apps.audit import trail
 from apps.audit.trail import Actor
-from apps.network.models import ConfigVersion, Listener, Peer, RefusedCaller
+from apps.fields import SecretField
+from apps.network.models import ConfigVersion, DicomwebServer, Listener, Peer, RefusedCaller
 from apps.network.rules import clean_ae_title, parse_address, peer_rules, resolve_nothing
 from dicom.sop_classes import Service
 
@@ -18,7 +19,7 @@ DEFAULT_LISTENER = "default"
 # What an accepted caller may do until an administrator says otherwise.
 ACCEPTED_SERVICES = list(Service)
 
-Configured = Listener | Peer
+Configured = Listener | Peer | DicomwebServer
 
 
 class Locked(ValidationError):
@@ -43,7 +44,8 @@ def save(row: Configured, *, principal: Principal) -> None:
 
 
 def _save(row: Configured, old: Configured | None, principal: Principal) -> None:
-    row.ae_title = clean_ae_title(row.ae_title)
+    if not isinstance(row, DicomwebServer):
+        row.ae_title = clean_ae_title(row.ae_title)
     row.full_clean()
     bump()
     row.save()
@@ -51,7 +53,7 @@ def _save(row: Configured, old: Configured | None, principal: Principal) -> None
         actor=Actor.of(principal),
         action="change" if old else "add",
         object=f"{row._meta.model_name} {row.name}",
-        detail=changes(old, row),
+        detail=told(old, row),
     )
 
 
@@ -62,7 +64,7 @@ def delete(row: Configured, *, principal: Principal) -> None:
             actor=Actor.of(principal),
             action="delete",
             object=f"{row._meta.model_name} {row.name}",
-            detail=changes(row, None),
+            detail=told(row, None),
         )
         row.delete()
 
@@ -145,3 +147,13 @@ def changes(old: Configured | None, new: Configured | None) -> dict[str, Any]:
     names = [field.name for row in (old, new) if row is not None for field in row._meta.concrete_fields]
     pairs = {name: [getattr(old, name, None), getattr(new, name, None)] for name in names if name != "id"}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def told(old: Configured | None, new: Configured | None) -> dict[str, Any]:
+    """The same for the trail: of secrets only whether there is one."""
+    row = new or old
+    secret = {field.name for field in row._meta.concrete_fields if isinstance(field, SecretField)} if row else set()
+    return {
+        name: [value and "(secret)" for value in pair] if name in secret else pair
+        for name, pair in changes(old, new).items()
+    }

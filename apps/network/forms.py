@@ -1,10 +1,10 @@
-"""How an administrator edits lists: boxes to tick and lines to write, not JSON."""
+"""How an administrator edits lists, boxes to tick and lines to write, not JSON; and secrets, which are never shown."""
 
 from typing import Any
 
 from django import forms
 
-from apps.network.models import Listener, Peer, statuses_shown
+from apps.network.models import DicomwebServer, Listener, Peer, statuses_shown
 from apps.network.validators import STEP_STATUSES
 from dicom.sop_classes import Service
 
@@ -75,3 +75,29 @@ class PeerForm(forms.ModelForm):  # type: ignore[type-arg]
         model = Peer
         fields: list[str] = []
         widgets = {"address_ranges": forms.Textarea(attrs={"rows": 3})}
+
+
+class SecretField(forms.CharField):
+    """Never in a page."""
+
+    def __init__(self, **options: Any) -> None:
+        widget = forms.PasswordInput(attrs={"autocomplete": "new-password"}, render_value=False)
+        super().__init__(required=False, strip=True, widget=widget, **options)
+
+
+class DicomwebServerForm(forms.ModelForm):  # type: ignore[type-arg]
+    password = SecretField(help_text="Kept encrypted, never shown; empty: stays as it is while there is a user name.")
+    token = SecretField(help_text="Or a bearer token; empty: stays as it is while there is no user name.")
+
+    class Meta:
+        model = DicomwebServer
+        fields: list[str] = []
+        widgets = {"certificate_authority": forms.Textarea(attrs={"rows": 4})}
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or self.cleaned_data
+        if said.get("username"):
+            said["password"] = said.get("password") or self.instance.password
+        else:
+            said["token"] = said.get("token") or self.instance.token
+        return said

@@ -1,12 +1,13 @@
 """Listeners, peers, and what the network told us about callers."""
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, URLValidator
 from django.db import models
 
-from apps.fields import KeyField
+from apps.fields import KeyField, SecretField
 from apps.network.validators import (
     validate_ae_title,
+    validate_certificates,
     validate_character_sets,
     validate_host,
     validate_networks,
@@ -202,6 +203,52 @@ class Peer(models.Model):
             raise ValidationError(
                 {"address_ranges": "It may ask for services, but without an address or a host it is nobody."}
             )
+
+
+class DicomwebServer(models.Model):
+    """A server of others that we store to and retrieve from over the web."""
+
+    name = models.CharField(max_length=64, unique=True)
+    enabled = models.BooleanField(default=True)
+    url = models.CharField(
+        "URL",
+        max_length=500,
+        validators=[URLValidator(schemes=["http", "https"])],
+        help_text="Below which /studies is found, such as https://archive.example/dicom-web.",
+    )
+    username = models.CharField("user name", max_length=150, blank=True, help_text="For Basic authentication.")
+    password = SecretField(blank=True, help_text="Kept encrypted, never shown.")
+    token = SecretField(blank=True, help_text="Or a bearer token; kept encrypted, never shown.")
+    verify_tls = models.BooleanField(
+        "verify TLS", default=True, help_text="Whether its certificate must be good; off only for tests."
+    )
+    certificate_authority = models.CharField(
+        max_length=20000,
+        blank=True,
+        validators=[validate_certificates],
+        help_text="Certificates that vouch for it (PEM); empty: those this machine trusts.",
+    )
+    timeout = models.PositiveIntegerField(
+        default=60, validators=[MinValueValidator(1)], help_text="Seconds without a byte, after which it is given up."
+    )
+    jobs_at_once = models.PositiveSmallIntegerField(
+        default=2, validators=[MinValueValidator(1), MaxValueValidator(64)], help_text="Jobs that call it at once."
+    )
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = "DICOMweb server"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if self.token and (self.username or self.password):
+            raise ValidationError({"token": "Either a token, or a user name and a password."})
+        if "@" in self.url.partition("://")[2].partition("/")[0]:
+            raise ValidationError({"url": "User and password have fields of their own."})
+        if "?" in self.url or "#" in self.url:
+            raise ValidationError({"url": "Without a query and a fragment."})
 
 
 class RefusedCaller(models.Model):

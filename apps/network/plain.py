@@ -1,4 +1,4 @@
-"""Listeners and peers as REST shows and takes them: fields by the names of their columns."""
+"""Listeners, peers and DICOMweb servers as REST shows and takes them: fields by the names of their columns."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -6,12 +6,14 @@ from typing import Any, Final
 from django.db import models
 
 from apps.accounts.rest import InvalidRequest
-from apps.network.models import Listener, Peer
+from apps.fields import SecretField
+from apps.network.models import DicomwebServer, Listener, Peer
 
 Plain = dict[str, Any]
-Configured = Listener | Peer
+Configured = Listener | Peer | DicomwebServer
 
 LOCKED: Final = "locked"  # shown, never taken
+SECRET: Final = "(secret)"  # instead of one; sent back it leaves the one that is there
 _WHOLE: Final = (models.PositiveIntegerField, models.PositiveSmallIntegerField)
 _LARGEST: Final = {models.PositiveIntegerField: (1 << 31) - 1, models.PositiveSmallIntegerField: (1 << 15) - 1}
 
@@ -35,6 +37,8 @@ def read(model: type[Configured], said: Mapping[str, Any]) -> Plain:
     known = columns(model)
     for name, value in said.items():
         field = known[name]
+        if isinstance(field, SecretField) and value == SECRET:
+            continue
         if why := _wrong(field, value):
             errors[name] = why
         else:
@@ -51,6 +55,8 @@ def defaults(model: type[Configured]) -> Plain:
 
 
 def _shown(field: "models.Field[Any, Any]", value: Any) -> Any:
+    if isinstance(field, SecretField):  # only whether there is one
+        return SECRET if value else ""
     return value.split() if isinstance(field, models.TextField) else value
 
 
@@ -66,6 +72,6 @@ def _wrong(field: "models.Field[Any, Any]", value: Any) -> str:
     texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
     if isinstance(field, models.JSONField):
         return "" if texts else "a list of texts"
-    if isinstance(field, models.TextField) and texts:
+    if isinstance(field, models.TextField) and not isinstance(field, SecretField) and texts:
         return ""
     return "" if isinstance(value, str) else "a text"

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import ssl
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -72,3 +73,10 @@ def validate_services(value: Any) -> None:
 def validate_step_statuses(value: Any) -> None:
     if not isinstance(value, list) or any(item not in STEP_STATUSES for item in value):
         raise ValidationError(f"A list of statuses: {', '.join(STEP_STATUSES)}.")
+
+
+def validate_certificates(value: str) -> None:
+    try:
+        ssl.create_default_context(cadata=value)
+    except (ssl.SSLError, ValueError) as error:
+        raise ValidationError("No certificates in PEM form.") from error

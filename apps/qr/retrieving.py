@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import groupby
 from typing import Any, Final
 
@@ -27,6 +28,10 @@ from dicom.dimse import DimseError, Failed, NotAccepted
 from dicom.sop_classes import Service
 from dicom.values import is_uid
 
+# An archive that is down for days is asked again within ten minutes after it is back.
+ATTEMPTS: Final = 500
+LONGEST_DELAY: Final = timedelta(minutes=10)
+SOON: Final = timedelta(seconds=10)
 MOST: Final = 10_000  # UIDs that one request may name
 PATIENCE: Final = 300.0  # seconds in which a C-MOVE must bring something, or the peer say that it goes on
 _LOOK: Final = 0.2  # seconds
@@ -78,14 +83,29 @@ def retrieve(run: JobRun) -> None:
         peer = peer_named(run.arguments["peer"])
     except NoSuchPeer as error:
         raise JobError(str(error)) from error
+    done = run.job.done
     with _told(peer), RemoteArchive(peer, by=run.arguments["by"]) as archive:
         _plan(run, archive)
-        for series, items in groupby(run.items(), lambda item: Unit.parse(item.key).series):
-            group = {Unit.parse(item.key): item for item in items}
+        for series, group in by_series(run):
             if series in group:
                 _whole(run, archive, series, group[series])
             else:
                 _instances(run, archive, series, {unit.sop_instance_uid: item for unit, item in group.items()})
+    go_on_later(run, done)
+
+
+def by_series(run: JobRun) -> Iterator[tuple[Unit, Mapping[Unit, JobItem]]]:
+    """Items still to do, those of a series together; what could not be listed is by itself."""
+    for series, items in groupby(run.items(), lambda item: Unit.parse(item.key).series):
+        yield series, {Unit.parse(item.key): item for item in items}
+
+
+def go_on_later(run: JobRun, done: int) -> None:
+    """Raises TryAgain while something is left: soon, where this attempt has brought something."""
+    if waiting := run.waiting():
+        run.job.refresh_from_db(fields=["done"])
+        reason = f"{waiting} of {run.job.total} still to be retrieved"
+        raise TryAgain(reason, delay=SOON if run.job.done > done else None)
 
 
 @contextmanager
@@ -99,14 +119,10 @@ def _told(peer: Peer) -> Iterator[None]:
 
 
 def _plan(run: JobRun, archive: RemoteArchive) -> None:
-    if run.job.items.exists():
-        return
-    keys: list[str] = []
-    for unit in map(Unit.parse, run.arguments["units"]):
-        run.check()
-        keys += map(str, _listed(run, archive, unit))
-    run.plan(dict.fromkeys(keys))
-    failpoint("retrieve.planned")
+    if not run.job.total:
+        units = map(Unit.parse, run.arguments["units"])
+        run.plan(str(instance) for unit in units for instance in _listed(run, archive, unit))
+        failpoint("retrieve.planned")
 
 
 def _listed(run: JobRun, archive: RemoteArchive, unit: Unit) -> Collection[Unit]:
@@ -126,7 +142,7 @@ def _instances(run: JobRun, archive: RemoteArchive, series: Unit, items: Mapping
     coming.look(now=True)
     if not coming.missing:
         return
-    if len(coming.missing) == _planned(run, series) and series not in _asked_by_name(run):
+    if is_whole(run, series, len(coming.missing)):
         requests = [series.keys]
     else:
         requests = [{**series.keys, "SOPInstanceUID": "\\".join(some)} for some in _batches(list(coming.missing))]
@@ -229,13 +245,10 @@ def _counts(final: Progress) -> str:
     return f"{final.completed} sent, {final.warning} with a warning, {final.failed} failed"
 
 
-def _planned(run: JobRun, series: Unit) -> int:
-    return run.job.items.filter(key__startswith=f"{series}/").count()
-
-
-def _asked_by_name(run: JobRun) -> set[Unit]:
-    """Series of which single instances were asked for: never as a whole."""
-    return {unit.series for unit in map(Unit.parse, run.arguments["units"]) if unit.sop_instance_uid}
+def is_whole(run: JobRun, series: Unit, missing: int) -> bool:
+    """Whether so many are all of a series, and it was not single instances of it that were asked for."""
+    by_name = {unit.series for unit in map(Unit.parse, run.arguments["units"]) if unit.sop_instance_uid}
+    return missing == run.job.items.filter(key__startswith=f"{series}/").count() and series not in by_name
 
 
 def _batches(uids: list[str]) -> Iterator[list[str]]:

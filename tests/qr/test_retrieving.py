@@ -1,12 +1,10 @@
 """Jobs that retrieve from archives of others: everything arrives bit for bit, or it is said what did not."""
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
@@ -18,16 +16,15 @@ from apps.jobs.models import ItemState, Job, JobState
 from apps.jobs.runner import run_due
 from apps.network.models import Peer
 from apps.qr import arrivals, retrieving
-from apps.storage.indexer import Indexer
 from apps.storage.models import Instance
 from apps.storage.placement import path_of
-from apps.storage.spool import spool
 from dicom import status
 from dicom.dimse import Association, Message, SimpleAcceptor, ThreadedServer, Timeouts, associate
 from dicom.encoding import encode_elements, read_identifier
 from dicom.part10 import meta_group
 from dicom.sop_classes import STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE, Service
 from tests.node import free_port, wait_for
+from tests.qr.indexing import indexing, stored
 from tests.qr.serving import Serving
 from tests.remotes import Remote, dcmqrscp, files_of_orthanc, orthanc
 from tests.storage.made import CT, EXPLICIT, IMPLICIT, data_set
@@ -40,23 +37,8 @@ FILES = ("CT_small.dcm", "MR_small_RLE.dcm", "JPEG2000.dcm", "SC_rgb_jpeg_dcmtk.
 @pytest.fixture
 def here(folders: None) -> Iterator[Serving]:
     """Our listener, and the indexer of its spool."""
-    stopping = threading.Event()
-
-    def index() -> None:
-        try:
-            with Indexer(spool()) as indexer:
-                indexer.run(stopping)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=index, name="indexer")
-    thread.start()
-    try:
-        with Serving() as serving:
-            yield serving
-    finally:
-        stopping.set()
-        thread.join()
+    with indexing(), Serving() as serving:
+        yield serving
 
 
 def made(folder: Path, *numbers: int, study: str = STUDY) -> dict[str, bytes]:
@@ -73,13 +55,6 @@ def made(folder: Path, *numbers: int, study: str = STUDY) -> dict[str, bytes]:
 
 def files(folder: Path, data: dict[str, bytes]) -> list[Path]:
     return [folder / f"{uid}.dcm" for uid in data]
-
-
-def stored() -> dict[str, bytes]:
-    """Data sets in our archive, by UID."""
-    return {
-        row.sop_instance_uid: path_of(row.path).read_bytes()[row.dataset_offset :] for row in Instance.objects.all()
-    }
 
 
 def known(remote: Remote, name: str = "archive") -> Peer:
@@ -216,7 +191,7 @@ def test_what_did_not_arrive_is_named_and_alone_is_asked_for_again(here: Serving
 
     with Scripted(data, retrieve) as archive:
         job = ran(asked(by="move", study_instance_uids=[STUDY]))
-        assert (job.state, job.done, job.error) == (JobState.QUEUED, 1, "2 of 3 still to be done")
+        assert (job.state, job.done, job.error) == (JobState.QUEUED, 1, "2 of 3 still to be retrieved")
         assert errors(job) == [
             "It is not here, and archive says nothing of it: status B000, some were not sent",
             "archive could not send it: status B000, some were not sent",

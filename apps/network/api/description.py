@@ -1,4 +1,4 @@
-"""Listeners and peers in the OpenAPI description: schemas from the columns."""
+"""Listeners, peers and DICOMweb servers in the OpenAPI description: schemas from the columns."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -19,8 +19,9 @@ from apps.accounts.describing import (
     reference,
 )
 from apps.accounts.rest import JSON
+from apps.fields import SecretField
 from apps.network import plain
-from apps.network.models import Listener, Peer
+from apps.network.models import DicomwebServer, Listener, Peer
 
 _TEXT: Final[Schema] = {"type": "string"}
 _TEXTS: Final[Schema] = {"type": "array", "items": _TEXT}
@@ -34,6 +35,8 @@ def _property(field: "models.Field[Any, Any]") -> Schema:
         kind: dict[str, Any] = {"type": "boolean"}
     elif isinstance(field, models.PositiveIntegerField | models.PositiveSmallIntegerField):
         kind = {"type": "integer", "minimum": 0}
+    elif isinstance(field, SecretField):
+        kind = {**_TEXT, "example": plain.SECRET}
     elif isinstance(field, models.JSONField | models.TextField):
         kind = dict(_TEXTS)
     else:
@@ -67,6 +70,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Listener": _row(Listener, locked={**_TEXTS, "description": "Fields that the environment of the server decides"}),
     "ListenerRequest": _schema(Listener, "name", "ae_title", "port"),
     "ListenerChanges": _schema(Listener),
+    "DicomwebServer": _row(DicomwebServer),
+    "DicomwebServerRequest": _schema(DicomwebServer, "name", "url"),
+    "DicomwebServerChanges": _schema(DicomwebServer),
 }
 _PEER: Final[Mapping[str, Any]] = {"name": "WS", "ae_title": "WS", "host": "10.0.0.7", "port": 104, "services": []}
 _LISTENER: Final[Mapping[str, Any]] = {
@@ -81,12 +87,17 @@ _LISTENER: Final[Mapping[str, Any]] = {
 class Described:
     """The operations of one collection."""
 
-    def __init__(self, thing: str, tag: str, given: Mapping[str, Any], change: Mapping[str, Any]) -> None:
+    def __init__(
+        self, thing: str, tag: str, given: Mapping[str, Any], change: Mapping[str, Any], name: str = ""
+    ) -> None:
         self._tag = tag
-        name = thing.capitalize()
+        name = name or thing.capitalize()
         row = {JSON: reference(name)}
         self.list = self._of(
-            f"List {thing}s", name=f"{thing}s_list", gives={JSON: page_of(row[JSON])}, parameters=[LIMIT, AFTER]
+            f"List {thing}s",
+            name=f"{name}_list",
+            gives={JSON: page_of(row[JSON])},
+            parameters=[LIMIT, AFTER],
         )
         self.add = self._of(
             f"Add a {thing}",
@@ -125,6 +136,13 @@ class Described:
 
 peers: Final = Described("peer", "Peers", _PEER, {"jobs_at_once": 4})
 listeners: Final = Described("listener", "Listeners", _LISTENER, {"maximum_associations": 50})
+servers: Final = Described(
+    "DICOMweb server",
+    "DICOMweb servers",
+    {"name": "cloud", "url": "https://archive.example/dicom-web", "username": "pacs", "password": "its password"},
+    {"token": "a bearer token", "username": "", "password": ""},
+    "DicomwebServer",
+)
 
 echo = operation(
     "Verify the connection (C-ECHO)",

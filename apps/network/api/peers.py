@@ -9,8 +9,9 @@ from rest_framework.request import Request
 
 from apps.accounts.rest import Conflict, fields, known, parsed
 from apps.network.api import description
-from apps.network.api.rows import Configured, ConfiguredView, Row, Rows
+from apps.network.api.rows import ConfiguredView, Row, Rows
 from apps.network.models import Peer
+from apps.network.plain import Configured
 from apps.network.scu import verify
 from dicom.errors import DicomError
 from dicom.sop_classes import Service

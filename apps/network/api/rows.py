@@ -1,4 +1,4 @@
-"""What REST of listeners and of peers has in common: rows by id, changed by the verbs of the administration."""
+"""What REST of listeners, peers and DICOMweb servers has in common: rows by id, changed by the verbs of `config`."""
 
 import hashlib
 from collections.abc import Mapping
@@ -27,9 +27,7 @@ from apps.accounts.rest import (
     without_nul,
 )
 from apps.network import config, plain
-from apps.network.models import Listener, Peer
-
-Configured = Listener | Peer
+from apps.network.plain import Configured
 
 
 class ConfiguredView(RestView):
@@ -116,8 +114,8 @@ class Row(ConfiguredView):
         with transaction.atomic():
             row = self.found(key, lock=True)
             self.check(request, row)
-            for name, value in otherwise.items():
-                setattr(row, name, value)
+            for name in otherwise.keys() - said.keys():
+                setattr(row, name, otherwise[name])
             self.save(row, said)
         return self.whole(self.found(key))
 
