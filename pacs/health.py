@@ -56,10 +56,17 @@ def failing() -> Iterator[tuple[str, str]]:
         closed = [f"{name} {why}" for name, why in sorted(unopened().items()) if name in wanted]
         if closed:
             yield "listeners", "; ".join(closed)
-    spool = settings.SPOOL
-    for name, path in (("archive", settings.ARCHIVE), ("spool", spool / "tmp"), ("spool", spool / "ready")):
+    for name, path in _places():
         if why := _unusable(path):
             yield name, why
+
+
+def _places() -> Iterator[tuple[str, Path]]:
+    """Where this node writes; one that only answers has no spool."""
+    yield "archive", settings.ARCHIVE
+    spool = [settings.SPOOL / "tmp", settings.SPOOL / "ready"]
+    if "indexer" in settings.READY_ROLES or any(path.exists() for path in spool):
+        yield from (("spool", path) for path in spool)
 
 
 def _unusable(path: Path) -> str:

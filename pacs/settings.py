@@ -112,6 +112,8 @@ DATABASES: dict[str, dict[str, Any]] = {
     "default": {**dj_database_url.parse(environment.database_url(f"sqlite:///{DATA / 'pacs.sqlite3'}"))}
 }
 _database = DATABASES["default"]
+if not _database.get("PASSWORD") and (_password := environment.value("PACS_DATABASE_PASSWORD")):
+    _database["PASSWORD"] = _password
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["CONN_MAX_AGE"] = None  # to open it costs more than to ask it
     _database["OPTIONS"] = {

@@ -2,7 +2,7 @@
 
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,13 +28,22 @@ listen dicom
 class Balancer:
     """Before DIMSE ports of this machine, each looked at every 200 ms."""
 
-    def __init__(self, folder: Path, ports: Sequence[int], options: str = "send-proxy-v2 check inter 200") -> None:
+    def __init__(self, folder: Path, ports: Sequence[int]) -> None:
         self.program = peer("haproxy")
         self.port = free_port()
         self.folder = folder
+        options = "send-proxy-v2 check inter 200"
         servers = "\n".join(f"    server node{n} 127.0.0.1:{port} {options}" for n, port in enumerate(ports))
         self.settings = folder / "haproxy.cfg"
         self.settings.write_text(SETTINGS.format(folder=folder, port=self.port, servers=servers))
+
+    def like(self, given: str, places: Mapping[str, str]) -> Self:
+        """With settings made for elsewhere; `places` says what stands here for an address there."""
+        text = f"global\n    stats socket {self.folder}/admin.sock\n{given}"
+        for there, here in {**places, ":11112": f"127.0.0.1:{self.port}"}.items():
+            text = text.replace(there, here)
+        self.settings.write_text(text)
+        return self
 
     def __enter__(self) -> Self:
         with (self.folder / "haproxy.out").open("wb") as output:
@@ -56,7 +65,8 @@ class Balancer:
 
     def servers(self) -> list[str]:
         """What it knows of its servers: UP, DOWN, ..."""
-        return [line.split(",")[17] for line in self._ask("show stat").splitlines() if line.startswith("dicom,node")]
+        rows = [line.split(",") for line in self._ask("show stat").splitlines() if line.startswith("dicom,")]
+        return [row[17] for row in rows if row[1] not in ("FRONTEND", "BACKEND")]
 
     def _ask(self, command: str) -> str:
         with socket.socket(socket.AF_UNIX) as asked:

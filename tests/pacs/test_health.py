@@ -74,3 +74,9 @@ def test_the_command_for_containers_says_what_does_not_work(settings: Any) -> No
     assert failing() == {}, "who answers is there"
     with pytest.raises(CommandError, match=r"web: .*refused"):
         call_command("ready")
+
+
+def test_a_node_that_only_answers_needs_no_spool(settings: Any) -> None:
+    settings.SPOOL = settings.SPOOL / "elsewhere"
+    settings.READY_ROLES = ["dimse"]
+    assert failing() == {}
