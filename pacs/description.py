@@ -8,6 +8,7 @@ from typing import Any, Final
 from django.conf import settings
 
 from apps.accounts.describing import PROBLEM
+from apps.commitment.api import description as commitment
 from apps.jobs.api import description as jobs
 from apps.mpps.api import description as mpps
 from apps.network.api import description as network
@@ -240,6 +241,7 @@ def add_dicomweb(result: Json, **_: Any) -> Json:
 def add_schemas(result: Json, **_: Any) -> Json:
     """Another: what the operations of TABLE 5 refer to."""
     schemas = result.setdefault("components", {}).setdefault("schemas", {})
-    for described in (jobs.SCHEMAS, network.SCHEMAS, remote.SCHEMAS, worklist.SCHEMAS, mpps.SCHEMAS):
-        schemas.update(described)
+    every = (jobs, network, remote, worklist, commitment, mpps)
+    for described in every:
+        schemas.update(described.SCHEMAS)
     return result

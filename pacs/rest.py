@@ -6,6 +6,7 @@ from django.urls import path
 from rest_framework.views import APIView
 
 from apps.accounts.api import NoSuchResource
+from apps.commitment.api import commitments
 from apps.jobs.api import jobs, schedules
 from apps.mpps.api import report
 from apps.mpps.api import steps as performed
@@ -45,6 +46,11 @@ COLLECTIONS: Mapping[str, Mapping[str, type[APIView]]] = {
         "<int:key>/link/": links.Link,
         "<int:key>/unlink/": links.Unlink,
         "<int:key>/dismiss/": links.Dismiss,
+    },
+    "commitments": {
+        "": commitments.Commitments,
+        "<int:key>/": commitments.Commitment,
+        "<int:key>/references/": commitments.References,
     },
     "procedure-steps": {
         "": performed.Steps,

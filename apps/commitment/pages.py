@@ -53,6 +53,16 @@ def entries(request: CommitmentRequest) -> Iterator[Entry]:
         last = page.number
 
 
+def numbered(request: CommitmentRequest, *, first: int) -> Iterator[tuple[int, Entry]]:
+    """With their positions, from one on."""
+    last = first // PAGE - 1
+    while page := request.pages.filter(number__gt=last).order_by("number").first():
+        for number, entry in enumerate(of(page), start=page.number * PAGE):
+            if number >= first:
+                yield number, entry
+        last = page.number
+
+
 def references(request: CommitmentRequest) -> Iterator[Reference]:
     """As they are reported: what was not decided counts as not committed."""
     for each in entries(request):
