@@ -16,7 +16,7 @@ from dicom import status
 from dicom.commitment import Commitment
 
 DECIDE = "commitment_decide"
-HOLD = timedelta(seconds=15)  # that an association keeps a report to itself without a sign of life
+HOLD = timedelta(seconds=6)  # that an association keeps a report to itself without a sign of life
 
 
 def receive(

@@ -21,6 +21,14 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 UIDS = [f"1.2.3.1.{number}" for number in range(1, 6)]
 NEVER_SENT = "1.2.3.1.999"
 T = "1.2.3.99"
+# What a worker does, without the seconds that Celery takes to start.
+WORKER = [
+    "manage.py",
+    "shell",
+    "-v0",
+    "-c",
+    "import time\nfrom apps.jobs import runner\nwhile True:\n    runner.run_due()\n    time.sleep(0.1)",
+]
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +148,7 @@ def kill(node: Node, role: str) -> None:
 def run_until_killed(node: Node, step: str) -> None:
     """A worker that ends itself there."""
     node.environment["PACS_FAILPOINT"] = f"{step}:kill:1"
-    worker = node.run("worker", COMMANDS["worker"])
+    worker = node.run("worker", WORKER)
     wait_for(lambda: worker.poll() is not None, what=f"the worker ends at {step}")
     node.processes.pop("worker")
 
@@ -150,7 +158,7 @@ def test_a_request_survives_kills_of_listeners_and_worker_until_its_report_is_ta
 ) -> None:
     told = Told()
     with (
-        Node(tmp_path, PACS_COMMITMENT_WAIT="0", PACS_PROCESSES="1", PACS_JOB_LEASE="3") as node,
+        Node(tmp_path, PACS_COMMITMENT_WAIT="0", PACS_PROCESSES="1", PACS_JOB_LEASE="1") as node,
         modality(told) as port,
     ):
         node.manage("prepare")
@@ -163,7 +171,7 @@ def test_a_request_survives_kills_of_listeners_and_worker_until_its_report_is_ta
         assert [report[0] for report in told.reports] == [T]
         node.environment["PACS_FAILPOINT"] = ""
         node.run("listeners", COMMANDS["listeners"])
-        node.run("worker", COMMANDS["worker"])
+        node.run("worker", WORKER)
         wait_for(
             lambda: node.sql("SELECT state FROM commitment_commitmentrequest") == [("reported",)],
             what="the report is taken",
