@@ -2,20 +2,24 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Protocol
 
 from django.db import InterfaceError, OperationalError
 
 from apps.network.rules import PeerRules
 from apps.network.session import Session
+from apps.network.turns import Turns
 from dicom import status
 from dicom.dimse import Association, DataSetTooLong, Message
 from dicom.errors import InvalidDataSet, InvalidValue
 
 log = logging.getLogger(__name__)
 
+BATCHES = 4  # made in one turn
 BATCH = 50  # answers that leave in one write; whether they are still wanted is seen in between
 Work = Callable[[Session, Association, Message], int]
+_turns = Turns(3)  # one waits for the database while another computes
 MISREAD = (InvalidDataSet, InvalidValue, DataSetTooLong)
 
 
@@ -54,11 +58,14 @@ def find(
     """`read` makes answers of the request by the caller's switches, or raises one of MISREAD."""
     peer = switches(session)
     try:
-        answers = read(session, peer, message)
+        with _turns.turn():
+            answers = read(session, peer, message)
+            batches = answers.batches()
+            ready = _ready(batches)
     except MISREAD as error:
         return refuse(assoc, message, error)
     pending = status.PENDING_OPTIONAL_KEYS_UNSUPPORTED if answers.has_unsupported else status.PENDING
-    for data_sets in answers.batches():
+    for data_sets in _in_turns(ready, batches):
         if assoc.is_cancelled(message):
             return respond(assoc, message, status.CANCEL)
         if assoc.stopping:
@@ -68,6 +75,21 @@ def find(
         comment = f"More than {peer.query_limit} match: ask for less"
         return respond(assoc, message, status.QR_OUT_OF_RESOURCES, comment)
     return respond(assoc, message, status.SUCCESS)
+
+
+def _ready(batches: Iterator[Sequence[bytes]]) -> list[Sequence[bytes]]:
+    """What is done in one turn; after a batch that is not full there is hardly more."""
+    return list(islice(batches, BATCHES))
+
+
+def _in_turns(ready: Sequence[Sequence[bytes]], batches: Iterator[Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
+    """Nobody's network holds up others: answers leave between two turns."""
+    while ready:
+        yield from ready
+        if len(ready) < BATCHES:
+            return
+        with _turns.turn():
+            ready = _ready(batches)
 
 
 def switches(session: Session) -> PeerRules:

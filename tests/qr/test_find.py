@@ -296,6 +296,7 @@ def test_a_cancel_stops_between_two_answers(archive: None, serve: Serve, monkeyp
         assert cancelled.wait(20)
         yield page[1:]
 
+    monkeypatch.setattr("apps.network.answering.BATCHES", 1)
     monkeypatch.setattr(results, "pages", one_by_one)
     asked = encode(identifier(QueryRetrieveLevel="STUDY", StudyInstanceUID=""), True, True) or b""
     contexts = [(STUDY_FIND, ["1.2.840.10008.1.2"])]

@@ -310,6 +310,7 @@ def test_a_query_is_cancelled_between_two_answers(serve: Serve, monkeypatch: pyt
             yield page[1:]
 
     original = rows.pages
+    monkeypatch.setattr("apps.network.answering.BATCHES", 1)
     monkeypatch.setattr(rows, "pages", pages)
     for number in range(3):
         ordered(f"S{number}")
