@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from apps.jobs.outbox import Reaction
+from apps.mpps import forwarding
+from apps.mpps.procedure_step import PERFORMED_CHANGED
 from apps.routing import occasions
 from apps.storage.index import INSTANCE_STORED, STUDY_CHANGED
 from apps.worklist.schedule import STEP_CHANGED
@@ -18,5 +20,6 @@ EVENTS: Mapping[str, Sequence[Reaction]] = {
     ],
     # Written only while it is wanted.
     INSTANCE_STORED: [Reaction("route", gathers="sop_instance_uid", wanted=occasions.images_awaited)],
+    PERFORMED_CHANGED: [Reaction(forwarding.KIND, key=("performed",), wanted=forwarding.wanted)],
     STEP_CHANGED: [Reaction("link_orders", gathers="step"), Reaction("link_performed", gathers="step")],
 }

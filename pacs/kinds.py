@@ -10,12 +10,12 @@ from apps.commitment.received import DECIDE
 from apps.jobs import schedules, upkeep
 from apps.jobs.kind import Kind
 from apps.jobs.run import JobRun
-from apps.mpps import scheduled
+from apps.mpps import forwarding, scheduled
 from apps.network import log
 from apps.qr import retrieving, sending, warm_up, web_retrieving, web_sending
 from apps.routing import route
 from apps.storage import archive
-from apps.worklist import linking
+from apps.worklist import import_jobs, linking
 from dicom.sop_classes import Service
 
 
@@ -61,6 +61,22 @@ KINDS: Mapping[str, Kind] = {
         maximum_attempts=sending.ATTEMPTS,
         longest_delay=sending.LONGEST_DELAY,
         example={"server": "cloud", "study_instance_uids": ["1.2.3"]},
+    ),
+    "import_worklist": Kind(
+        import_jobs.import_worklist,
+        title="Import a worklist",
+        check=import_jobs.check,
+        right=import_jobs.may_import,
+        example={"peer": "ris", "days": 1, "keys": {"modality": "CT"}},
+    ),
+    forwarding.KIND: Kind(
+        forwarding.forward,
+        title="Report a performed step to a peer (MPPS)",
+        check=forwarding.check,
+        right=forwarding.may_forward,
+        maximum_attempts=forwarding.ATTEMPTS,
+        longest_delay=forwarding.LONGEST_DELAY,
+        example={"peer": "ris", "sop_instance_uid": "1.2.3"},
     ),
     "warm_up": Kind(warm_up.warm_up),
     DECIDE: Kind(deciding.decide, right=lambda principal: principal.may(Service.COMMITMENT)),

@@ -175,6 +175,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_POOL = "solo"  # jobs run in threads of the worker, started by its sweep
 
 # Bodies of STOW-RS that arrive at once in a web process: half of its threads are left for everybody else.
+# The only folder from below which a job may import a worklist.
+WORKLIST_FOLDER = Path(os.environ.get("PACS_WORKLIST_FOLDER") or DATA / "worklist")
 STORES_AT_ONCE = max(1, environment.count("PACS_WEB_THREADS", 32) // 2)
 
 DICOMWEB = "/dicomweb"  # where `pacs.urls` has it: what answers point to

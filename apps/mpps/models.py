@@ -134,3 +134,19 @@ class PerformedEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.performed_id}"
+
+
+class ForwardedStep(models.Model):
+    """What another system, a peer by its name, was told of a step."""
+
+    performed = models.ForeignKey(PerformedProcedureStep, models.CASCADE, related_name="forwarded")
+    peer = models.CharField(max_length=64)
+    created = models.BooleanField(default=False, help_text="By N-CREATE.")
+    digest = models.CharField(max_length=32, blank=True, help_text="Of the attributes it was told last.")
+    forwarded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["performed", "peer"], name="mpps_forwarded_once")]
+
+    def __str__(self) -> str:
+        return f"{self.performed_id} to {self.peer}"

@@ -34,16 +34,20 @@ CONTEXTS: Final[Sequence[tuple[str, Sequence[str]]]] = (
 def begin(assoc: Association, attributes: Json, *, sop_instance_uid: str = "") -> str:
     """N-CREATE; the UID of the step. What PS3.4 Table F.7.2-1 needs and `attributes` leave out is filled in: empty
     where it may be, else with ourselves, now and numbers of our own. Raises Failed."""
-    uid = sop_instance_uid or new_uid()
+    return create(assoc, sop_instance_uid or new_uid(), begun(attributes, station=assoc.calling_ae_title))
+
+
+def create(assoc: Association, sop_instance_uid: str, attributes: Json) -> str:
+    """N-CREATE of these attributes and no others; the UID of the step. Raises Failed."""
     context = assoc.accepted_context(MODALITY_PERFORMED_PROCEDURE_STEP)
     answer = assoc.n_create(
         context=context,
         sop_class_uid=MODALITY_PERFORMED_PROCEDURE_STEP,
-        sop_instance_uid=uid,
-        data=_encoded(begun(attributes, station=assoc.calling_ae_title), context),
+        sop_instance_uid=sop_instance_uid,
+        data=_encoded(attributes, context),
     )
     answer.check()
-    return answer.command.affected_sop_instance_uid or uid
+    return answer.command.affected_sop_instance_uid or sop_instance_uid
 
 
 def change(assoc: Association, sop_instance_uid: str, attributes: Json) -> Response:

@@ -139,7 +139,7 @@ class PeerAdmin(ConfiguredAdmin):
         (
             "What is sent to it",
             {
-                "fields": [("jobs_at_once", "associations_per_job"), "rate_limit", "commits_storage"],
+                "fields": [("jobs_at_once", "associations_per_job"), "rate_limit", "commits_storage", "forwards_mpps"],
                 "classes": ["collapse"],
             },
         ),

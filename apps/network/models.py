@@ -182,6 +182,11 @@ class Peer(models.Model):
         help_text="That one send opens to it at once.",
     )
     rate_limit = models.PositiveIntegerField(default=0, help_text="Of all that is sent to it, in KiB/s; 0 is no limit.")
+    forwards_mpps = models.BooleanField(
+        "performed steps are forwarded",
+        default=False,
+        help_text="Report to it the performed procedure steps that others report to us.",
+    )
     commits_storage = models.BooleanField(
         "storage commitment",
         default=False,

@@ -64,4 +64,4 @@ class Response:
         """Raises Failed for what is neither success nor a warning nor pending."""
         status = self.status
         if not (statuses.is_success(status) or statuses.is_warning(status) or statuses.is_pending(status)):
-            raise Failed(status, self.command.error_comment)
+            raise Failed(status, self.command.error_comment, error_id=self.command.error_id)
