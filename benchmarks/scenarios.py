@@ -3,12 +3,14 @@
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from benchmarks import data
 from benchmarks.clients import Elapsed, run_together
 from benchmarks.floor import durable_writes
+from benchmarks.jobs import run_job
 from benchmarks.lab import Contender, Lab, Scenario
 from benchmarks.peers import NAGLE_OFF, REPOSITORY, Orthanc, Server, Storescp
 from benchmarks.processes import PeerMissing, debian
@@ -199,6 +201,33 @@ def send(lab: Lab, name: str, *, kind: str) -> Scenario:
     )
 
 
+def send_job(lab: Lab, name: str, *, kind: str) -> Scenario:
+    """As above, by a job of the archive that holds the images: its items planned and written down one by one."""
+    scenario = send(lab, name, kind=kind)
+    if "pacs" not in lab.servers:
+        return scenario
+    ours = lab.archives[0]
+    count = {"512k": lab.size.sent_512k, "8k": lab.size.sent_8k}[kind]
+    made_from = {"512k": data.ct_512k, "8k": data.ct_8k}[kind]()
+    one, many = (data.one_study(made_from, number, lab.folder / "loaded") for number in (1, count))
+    for images in (one, many):
+        lab.storescu(ours, [images.folder])
+
+    def work(_: Sequence[data.ImageSet]) -> Elapsed:
+        start, whole = (
+            run_job(ours, kind="send", peer="sink", study_instance_uids=list(images.study_instance_uids))
+            for images in (one, many)
+        )
+        return Elapsed(whole - start, 0.0)
+
+    others = (contender for contender in scenario.contenders if "dicom" not in contender.name.split())
+    return replace(
+        scenario,
+        title=f"{scenario.title}; the job over REST from an archive on SQLite",
+        contenders=(Contender("PACS, job", work, ours.program), *others),
+    )
+
+
 MOVE = ("-aem", Storescp.ae_title)
 GET = ("--ignore", "-pdu", "131072")
 
@@ -230,5 +259,6 @@ SCENARIOS: dict[str, Callable[[Lab], Scenario]] = {
     ),
     "find-all": lambda lab: find(lab, "find-all", title="of everything", repeats=1),
     "send-512k": lambda lab: send(lab, "send-512k", kind="512k"),
+    "send-job-512k": lambda lab: send_job(lab, "send-job-512k", kind="512k"),
     "send-8k": lambda lab: send(lab, "send-8k", kind="8k"),
 }
