@@ -24,6 +24,7 @@ urlpatterns = [
     path("search/", views.search, name="search"),
     path("studies/", views.studies, name="studies"),
     path("studies/<str:study>/", views.study, name="study"),
+    path("send/", views.send, name="send"),
     path("quick-look/keywords.json", views.keywords, name="keywords"),
     path("quick-look/<str:study>/", views.quick_look, name="quick-look"),
     path("quick-look/<str:study>/<str:series>/", views.quick_look, name="quick-look-series"),

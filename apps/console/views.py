@@ -1,5 +1,7 @@
 """Pages: the list of studies, a study, the quick look."""
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
@@ -7,20 +9,30 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 from django_htmx.http import replace_url
 from django_htmx.middleware import HtmxDetails
 
 from apps.accounts.pages import page
+from apps.accounts.principal import Principal
+from apps.accounts.rest import InvalidRequest
 from apps.accounts.users import asking
 from apps.console import studies as verbs
-from apps.console.studies import HEADINGS, MODALITIES, Filters, Page
+from apps.console.studies import HEADINGS, MODALITIES, Filters, Page, SeriesRow, StudyRow
+from apps.jobs import kind
+from apps.jobs.kind import NotAllowed
+from apps.jobs.models import Job
+from apps.network.calling import peers_to_call
+from apps.qr import sending
 from apps.qr.retrieve import missing
 from dicom import dictionary
 from dicom.errors import InvalidValue
 from dicom.sop_classes import Service
 from dicom.values import is_uid
+
+MOST_SENT: Final = 100  # studies chosen in a list
 
 # Named in the page, so that none is asked for only when another one has come.
 _QUICK_LOOK: Final = sorted(
@@ -42,6 +54,7 @@ def studies(request: HttpRequest) -> HttpResponse:
         "page": found,
         "error": error,
         "may_find": principal.may(Service.FIND),
+        "may_send": sending.may_send(principal),
         "headings": [
             {
                 "heading": heading,
@@ -80,8 +93,54 @@ def study(request: HttpRequest, study: str) -> HttpResponse:
         "series": verbs.series_of(study, principal),
         "dicomweb": settings.DICOMWEB,
         "may_get": principal.may(Service.GET),
+        "may_send": sending.may_send(principal),
     }
     return render(request, "console/study_detail.html", context)
+
+
+@partial(page, writes=True)
+def send(request: HttpRequest) -> HttpResponse:
+    """Some studies, or some series of one, to a peer: a job, whose page is the answer."""
+    principal = asking(request)
+    if not sending.may_send(principal):
+        raise NotAllowed("Your account may not have images sent")
+    params = request.POST if request.method == "POST" else request.GET
+    studies = [_visible(request, uid) for uid in dict.fromkeys(params.getlist("study")[:MOST_SENT])]
+    if not studies:
+        raise InvalidValue("No study was chosen")
+    series = verbs.series_of(studies[0].study_instance_uid, principal) if len(studies) == 1 else []
+    chosen = [row.series_instance_uid for row in series]
+    errors: Mapping[str, str] = {}
+    if request.method == "POST":
+        chosen = [uid for uid in chosen if uid in params.getlist("series")]
+        try:
+            return redirect("job", key=_send(principal, params.get("peer", ""), studies, series, chosen).pk)
+        except InvalidRequest as error:
+            errors = error.errors
+    context = {
+        "studies": studies,
+        "series": series,
+        "chosen": chosen,
+        "peers": peers_to_call(),
+        "peer": params.get("peer", ""),
+        "errors": errors,
+    }
+    return render(request, "console/send_form.html", context, status=400 if errors else 200)
+
+
+def _send(
+    principal: Principal, peer: str, studies: Sequence[StudyRow], series: Sequence[SeriesRow], chosen: Sequence[str]
+) -> Job:
+    """Raises InvalidRequest."""
+    if series and not chosen:
+        raise InvalidRequest({"series": gettext("Choose at least one series.")})
+    some = bool(series) and len(chosen) < len(series)
+    uids = (
+        {"series_instance_uids": list(chosen)}
+        if some
+        else {"study_instance_uids": [row.study_instance_uid for row in studies]}
+    )
+    return kind.request("send", principal=principal, arguments={"peer": peer, **uids})
 
 
 @page

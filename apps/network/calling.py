@@ -51,6 +51,11 @@ def connect(
     )
 
 
+def peers_to_call() -> list[Peer]:
+    """By name."""
+    return list(Peer.objects.filter(enabled=True).exclude(host="").exclude(port=None).order_by("name"))
+
+
 @contextmanager
 def called(name: str, contexts: Sequence[tuple[str, Sequence[str]]]) -> Iterator[Association]:
     """An association with a peer that has an address. Raises NoSuchPeer; PeerFailed for whatever goes wrong on it."""
