@@ -31,7 +31,7 @@ def echo(caller: Caller, report: Report) -> bool:
 def store(caller: Caller, report: Report, paths: Sequence[Path]) -> bool:
     """Files, and everything below folders."""
     sources, unreadable = [], 0
-    for path in _files(paths):
+    for path in files(paths):
         try:
             sources.append(ForeignFile.read(path))
         except (DicomError, OSError) as error:
@@ -68,7 +68,7 @@ def _stored(source: ForeignFile, outcome: Outcome, report: Report) -> bool:
     return good
 
 
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
+def files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if not path.is_dir():
             yield path

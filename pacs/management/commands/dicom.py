@@ -1,4 +1,4 @@
-"""The integrated client: Verification, Storage, Query/Retrieve, Modality Worklist as SCU."""
+"""The integrated client: Verification, Storage and its commitment, Query/Retrieve, Modality Worklist as SCU."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from apps.qr.attributes import InformationModel
 from dicom.dimse import Timeouts
 from dicom.errors import DicomError
 from pacs import checks
-from pacs.client import keys, mpps, query, retrieve, target, verbs, worklist
+from pacs.client import commit, keys, mpps, query, retrieve, target, verbs, worklist
 from pacs.client.report import Report
 
 LEVELS = ("patient", "study", "series", "image")
@@ -92,6 +92,21 @@ class Command(BaseCommand):
             dest="take",
             action="store_true",
             help="Take them as orders of ours; says what is new or differs.",
+        )
+        kept = of.add_parser(
+            "commit",
+            parents=[common, matching],
+            help="Ask whether it keeps what it was sent (storage commitment), and wait for its report.",
+            description="Asks about the instances in files and folders, or, by -k, about instances of this archive: "
+            "-k StudyInstanceUID=1.2.3",
+        )
+        kept.add_argument("paths", nargs="*", type=Path, metavar="PATH")
+        kept.add_argument("--wait", type=float, default=60, metavar="SECONDS", help="For the report (%(default)s).")
+        kept.add_argument(
+            "--listen",
+            type=int,
+            metavar="PORT",
+            help="Take the report on an association of the peer's own as well; it must know us by this port.",
         )
         performed = of.add_parser("mpps", parents=[common, matching], help="Report a step that is performed.")
         performed.add_argument("action", choices=[*scu.ACTIONS, "get"])
@@ -202,6 +217,14 @@ def _mpps(caller: target.Caller, report: Report, options: dict[str, Any]) -> boo
     )
 
 
+def _commit(caller: target.Caller, report: Report, options: dict[str, Any]) -> bool:
+    if bool(options["paths"]) == bool(options["keys"]):
+        raise keys.InvalidKey("Either files, or -k for instances of this archive")
+    asked = [keys.parse(text) for text in options["keys"]]
+    references = commit.of_archive(asked) if asked else commit.of_files(report, options["paths"])
+    return commit.commit(caller, report, references, wait=options["wait"], listen=options["listen"])
+
+
 VERBS: dict[str, Callable[[target.Caller, Report, dict[str, Any]], bool]] = {
     "echo": _echo,
     "store": _store,
@@ -210,4 +233,5 @@ VERBS: dict[str, Callable[[target.Caller, Report, dict[str, Any]], bool]] = {
     "move": _move,
     "worklist": _worklist,
     "mpps": _mpps,
+    "commit": _commit,
 }
