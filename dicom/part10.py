@@ -22,7 +22,7 @@ from dicom.sop_classes import (
     MEDIA_STORAGE_DIRECTORY,
 )
 from dicom.values import clean_uid, is_uid
-from dicom.windows import BytesWindow, FileWindow
+from dicom.windows import BytesWindow, FileWindow, Readable
 
 PRIVATE_CREATOR = "1.2.826.0.1.3680043.10.1461"  # (0002,0100): whose (0002,0102) is
 IMPLEMENTATION_CLASS_UID = f"{PRIVATE_CREATOR}.1"
@@ -152,13 +152,17 @@ def digest_slot(meta: bytes) -> int:
     return meta.index(_SLOT) + _SLOT.index(b" ")
 
 
-def read_meta(source: int | bytes | memoryview, *, lenient: bool = False) -> Meta:
-    """The file meta information of a file (a descriptor or its bytes).
+def read_meta(source: int | bytes | memoryview | Readable, *, lenient: bool = False) -> Meta:
+    """The file meta information of a file (a descriptor, its bytes, or what reads it).
 
     `lenient` also takes what other programs leave behind: no preamble, no meta group, a wrong length or byte order; the
     transfer syntax is then guessed from the data set. Raises InvalidDataSet for what is no DICOM file.
     """
-    window = FileWindow(source, 0, os.fstat(source).st_size) if isinstance(source, int) else BytesWindow(source)
+    window: Readable
+    if isinstance(source, int):
+        window = FileWindow(source, 0, os.fstat(source).st_size)
+    else:
+        window = BytesWindow(source) if isinstance(source, bytes | memoryview) else source
     cursor = Cursor(window)
     cursor.load(0)
     prefixed = cursor.buffer[128:132] == b"DICM"

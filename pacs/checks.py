@@ -35,7 +35,8 @@ def _unwritable(path: Path) -> str:
 
 
 def check_directories(app_configs: Sequence[Any] | None, **options: Any) -> Iterator[CheckMessage]:
-    for number, path in (("pacs.E001", settings.ARCHIVE), ("pacs.E002", settings.SPOOL)):
+    archive = [] if settings.ARCHIVE_BUCKET else [("pacs.E001", settings.ARCHIVE)]
+    for number, path in (*archive, ("pacs.E002", settings.SPOOL)):
         why = _unwritable(path)
         if why:
             hint = "PACS_DATA names a directory that belongs to the user who runs this, with room for the images."

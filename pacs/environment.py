@@ -52,6 +52,17 @@ def data_directory() -> Path:
     return directory("PACS_DATA", BASE_DIR / "data")
 
 
+def archive(data: Path) -> tuple[Path, str, str]:
+    """PACS_ARCHIVE: a directory, or s3://BUCKET/PREFIX; the directory, the bucket ("": none) and the prefix."""
+    text = os.environ.get("PACS_ARCHIVE") or ""
+    if not text.startswith("s3:"):
+        return directory("PACS_ARCHIVE", data / "archive"), "", ""
+    found = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([A-Za-z0-9_./-]*?))?/?", text)
+    if found is None or ".." in text:
+        raise InvalidEnvironment(f"PACS_ARCHIVE is a directory or s3://BUCKET/PREFIX, not {text!r}.")
+    return data / "archive", found[1], found[2] or ""
+
+
 def complain(error: InvalidEnvironment) -> int:
     """In one line; the exit status."""
     sys.stderr.write(f"{error}\n")

@@ -1,9 +1,7 @@
 """Whether this node works: for load balancers, container platforms and people."""
 
 import logging
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from django.conf import settings
@@ -14,6 +12,8 @@ from django.views.decorators.http import require_safe
 
 from apps.network import nodes
 from apps.network.rules import read_snapshot
+from apps.storage.disk import unusable
+from apps.storage.store import store
 from pacs.listeners.ports import unopened
 
 logger = logging.getLogger("pacs.health")
@@ -56,28 +56,12 @@ def failing() -> Iterator[tuple[str, str]]:
         closed = [f"{name} {why}" for name, why in sorted(unopened().items()) if name in wanted]
         if closed:
             yield "listeners", "; ".join(closed)
-    for name, path in _places():
-        if why := _unusable(path):
+    for name, why in (("archive", store().trouble()), *(("spool", unusable(path)) for path in _spools())):
+        if why:
             yield name, why
 
 
-def _places() -> Iterator[tuple[str, Path]]:
-    """Where this node writes; one that only answers has no spool."""
-    yield "archive", settings.ARCHIVE
-    spool = [settings.SPOOL / "tmp", settings.SPOOL / "ready"]
-    if "indexer" in settings.READY_ROLES or any(path.exists() for path in spool):
-        yield from (("spool", path) for path in spool)
-
-
-def _unusable(path: Path) -> str:
-    """Why images would be refused (as apps.storage.space does), or an empty string."""
-    try:
-        with tempfile.TemporaryFile(dir=path) as probe:
-            probe.write(b"\0")
-            probe.flush()
-    except OSError as error:
-        return f"cannot be written: {error.strerror}"
-    free = shutil.disk_usage(path).free
-    if free < settings.MINIMUM_FREE:
-        return f"{free >> 20} MiB free, less than the {settings.MINIMUM_FREE >> 20} MiB that stay free"
-    return ""
+def _spools() -> Sequence[Path]:
+    """Where this node receives; one that only answers has none."""
+    spools = (settings.SPOOL / "tmp", settings.SPOOL / "ready")
+    return spools if "indexer" in settings.READY_ROLES or any(path.exists() for path in spools) else ()

@@ -15,7 +15,19 @@ DATA = environment.data_directory()
 NODE = os.environ.get("PACS_NODE") or "main"
 SPOOLS = environment.directory("PACS_SPOOL", DATA / "spool")
 SPOOL = SPOOLS / NODE
-ARCHIVE = environment.directory("PACS_ARCHIVE", DATA / "archive")
+ARCHIVE, ARCHIVE_BUCKET, ARCHIVE_PREFIX = environment.archive(DATA)
+STORE = "apps.storage.s3.S3Store" if ARCHIVE_BUCKET else "apps.storage.local.LocalStore"
+# Bytes of disk for copies of what lies in a bucket (PACS_ARCHIVE_CACHE counts MiB).
+ARCHIVE_CACHE = int(environment.number("PACS_ARCHIVE_CACHE", 10240) * 1024 * 1024)
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    # Asked for by S3Store alone. Endpoint, region and credentials: the usual AWS_ variables, which boto3 reads.
+    "archive": {
+        "BACKEND": "apps.storage.s3.Bucket",
+        "OPTIONS": {"bucket_name": ARCHIVE_BUCKET, "location": ARCHIVE_PREFIX},
+    },
+}
 
 # Where the OHIF viewer is: files of a program, none of ours (apps.viewer.package fetches them at set-up).
 VIEWER = Path(os.environ.get("PACS_VIEWER") or BASE_DIR / ".viewer")

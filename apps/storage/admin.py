@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from apps.accounts.users import asking
 from apps.audit.admin import ReadOnlyAdmin, moment
 from apps.network.admin import ButtonAdmin
-from apps.storage import archive, failed, placement, received, spool
+from apps.storage import archive, failed, spool
 from apps.storage.differences import differences
 from apps.storage.models import (
     Conflict,
@@ -31,6 +31,7 @@ from apps.storage.models import (
     Series,
     Study,
 )
+from apps.storage.store import store
 from dicom.errors import DicomError, InvalidDataSet
 from dicom.sop_classes import Service
 
@@ -243,7 +244,7 @@ class QuarantinedInstanceAdmin(DecidingAdmin):
     def patient(self, row: QuarantinedInstance) -> SafeString | str:
         """As its own file says, which is not what the archive shows elsewhere."""
         try:
-            header = received.read(placement.path_of(row.path)).header
+            header = store().read(row.path).header
         except (OSError, InvalidDataSet):
             return "-"
         return format_html("<bdi>{}</bdi> {}", header.text(PATIENT_NAME) or "-", header.text(PATIENT_ID))
@@ -254,7 +255,7 @@ class QuarantinedInstanceAdmin(DecidingAdmin):
         if current is None:
             return "The archive holds no other version now."
         try:
-            files = [received.read(placement.path_of(path)) for path in (current.path, row.path)]
+            files = [store().read(path) for path in (current.path, row.path)]
             found = differences(*files)
         except (OSError, InvalidDataSet) as error:
             return f"The files cannot be compared: {error}"

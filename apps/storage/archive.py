@@ -1,6 +1,5 @@
 """The only door to the bytes of the archive, and the decisions about what it holds."""
 
-import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -18,7 +17,7 @@ from apps.audit import trail
 from apps.audit.trail import Actor
 from apps.failpoints import failpoint
 from apps.network.database import borrowed
-from apps.storage import decisions, placement, records
+from apps.storage import decisions, records
 from apps.storage.index import contended
 from apps.storage.models import (
     Conflict,
@@ -32,6 +31,7 @@ from apps.storage.models import (
 from apps.storage.rebuild import Files
 from apps.storage.records import Act, Record
 from apps.storage.spool import spool
+from apps.storage.store import store
 from dicom.errors import DicomError, InvalidDataSet
 
 # Where a failpoint may stop a decision, in order.
@@ -90,10 +90,10 @@ class OpenInstance:
 def open(row: Stored) -> Iterator[OpenInstance]:
     """The bytes of an instance, as long as the block lasts. Raises Gone, OSError."""
     try:
-        fd = os.open(placement.path_of(row.path), os.O_RDONLY)
+        fd = store().open(row.path)
     except FileNotFoundError:
         row = _as_it_is_now(row)
-        fd = os.open(placement.path_of(row.path), os.O_RDONLY)
+        fd = store().open(row.path)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH)  # a purge leaves alone what somebody reads
         yield OpenInstance(fd, row.dataset_offset, row.size, row.transfer_syntax_uid, row.pixel_offset)
@@ -103,12 +103,7 @@ def open(row: Stored) -> Iterator[OpenInstance]:
 
 def expect(row: Stored) -> None:
     """Its header will be read soon: the disk may begin."""
-    with contextlib.suppress(OSError):
-        fd = os.open(placement.path_of(row.path), os.O_RDONLY)
-        try:
-            os.posix_fadvise(fd, 0, row.dataset_offset + header_size(row), os.POSIX_FADV_WILLNEED)
-        finally:
-            os.close(fd)
+    store().expect(row.path, row.dataset_offset + header_size(row))
 
 
 def header_size(row: Stored) -> int:
@@ -122,7 +117,7 @@ def _as_it_is_now(row: Stored) -> Stored:
     """Another file of the same instance may have taken the place since the row was read."""
     with borrowed():
         now = Instance.objects.filter(sop_instance_uid=row.sop_instance_uid).exclude(path=row.path).first()
-    if now is None or not placement.path_of(now.path).exists():
+    if now is None or not store().exists(now.path):
         raise Gone("The file of this instance is gone")
     return now
 
@@ -267,7 +262,7 @@ def restore(*, principal: Principal, deletion: str) -> int:
 
     def decision() -> _Decision:
         rows = list(DeletedInstance.objects.select_for_update().filter(record=deletion, purged_at=None))
-        plan = decisions.restoration(row for row in rows if placement.path_of(row.path).exists())
+        plan = decisions.restoration(row for row in rows if store().exists(row.path))
         if not any(plan.values()):
             raise Unknown("Nothing left to restore")
         uid = rows[0].study_instance_uid
@@ -281,7 +276,7 @@ def accept(*, principal: Principal, name: str) -> None:
 
     def decision() -> _Decision:
         row = _quarantined(name, ~Q(state=QuarantineState.DISCARDED))
-        if not placement.path_of(row.path).exists():
+        if not store().exists(row.path):
             raise Gone("The file of this version is gone")
         return _Decision(Act.ACCEPT, {"name": name}, f"instance {row.sop_instance_uid}", {"file": name})
 
@@ -328,7 +323,7 @@ def purge(*, principal: Principal, before: timedelta = RESTORABLE) -> int:
 
     def decision() -> _Decision:
         doomed = [*deleted.select_for_update(), *discarded.select_for_update()]
-        names = [row.name for row in doomed if _removed(row.path)]
+        names = [row.name for row in doomed if store().purge(row.path)]
         if not names:
             raise Unknown("Nothing to purge")
         return _Decision(Act.PURGE, {"names": names}, "archive", {"files": len(names)})
@@ -337,20 +332,3 @@ def purge(*, principal: Principal, before: timedelta = RESTORABLE) -> int:
         return len(_decide(principal, decision).content["names"])
     except Unknown:
         return 0
-
-
-def _removed(place: str) -> bool:
-    """False if somebody reads it."""
-    path = placement.path_of(place)
-    try:
-        fd = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(fd)
-    return True

@@ -81,9 +81,24 @@ class Cache:
                 self._complain(entry.error)
             elif entry.size:
                 self._complained = False
-            self._unseen += max(entry.size, _LEAST)
-            if self._unseen > self._most // _SHARE:
-                self.sweep()
+            self._count(entry.size)
+
+    def adopt(self, key: str, path: str) -> None:
+        """A file that lies beside the cache, whole and durable, by another name; not where the disk refuses."""
+        target = self._path(key)
+        try:
+            target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            _leave_room(target.parent)
+            os.link(path, target)
+            size = os.stat(path).st_size
+        except OSError as error:
+            log.debug("%s is not adopted: %s", key, error)
+            return
+        self._count(size)
+
+    def discard(self, key: str) -> None:
+        with contextlib.suppress(OSError):
+            self._path(key).unlink(missing_ok=True)
 
     def remove(self, owner: str, *, but: str = "") -> None:
         """The entries of `owner` whose keys do not begin with `but`."""
@@ -92,6 +107,11 @@ class Cache:
             for name in os.listdir(folder):
                 if name.partition("-")[0] == owner and not (but and name.startswith(but)):
                     (folder / name).unlink(missing_ok=True)
+
+    def _count(self, size: int) -> None:
+        self._unseen += max(size, _LEAST)
+        if self._unseen > self._most // _SHARE:
+            self.sweep()
 
     def sweep(self) -> None:
         """Down to three quarters: between two looks several processes may write their share."""
@@ -162,6 +182,11 @@ class Entry:
             return False
         self.size += len(piece)
         return True
+
+    @property
+    def fd(self) -> int | None:
+        """Of what was added, to be looked at before it is kept."""
+        return None if self.error or self._file is None else self._file.fileno()
 
     def salvaged(self) -> io.BytesIO:
         """What was added before the disk refused, in memory, at its end."""

@@ -15,6 +15,7 @@ from blake3 import blake3
 
 from apps.storage import placement
 from apps.storage.received import Received
+from apps.storage.store import store
 from dicom import pixels
 from dicom.elements import DATA_SET_TRAILING_PADDING, EXPLICIT_LITTLE, PIXEL_DATA, UNITS, swapped
 from dicom.errors import CannotReencode, InvalidDataSet
@@ -59,8 +60,7 @@ def is_same_object(one: Received, other: Received) -> bool:
 @contextmanager
 def data_set_of(received: Received) -> Iterator[Walker]:
     """To be walked once, as long as the block lasts."""
-    path = placement.path_of(placement.place_of(received.name))
-    with _window(path, received.dataset_offset) as window:
+    with _window(store().open(placement.place_of(received.name)), received.dataset_offset) as window:
         yield Walker(window_of(window, received.transfer_syntax_uid), received.transfer_syntax_uid)
 
 
@@ -80,8 +80,8 @@ def feed(digest: blake3, walker: Walker, token: Token) -> None:
 
 
 @contextmanager
-def _window(path: Path, offset: int) -> Iterator[FileWindow]:
-    fd = os.open(path, os.O_RDONLY)
+def _window(fd: int, offset: int) -> Iterator[FileWindow]:
+    """Closed with the block."""
     try:
         yield FileWindow(fd, offset, os.fstat(fd).st_size - offset)
     finally:
@@ -93,15 +93,16 @@ def _decoded_pixels(received: Received, digests: _Digests) -> bytes:
         return digests.pixels
     with tempfile.TemporaryDirectory(prefix="compare-") as directory:
         output = Path(directory) / "decoded"
-        pixels.decompress(
-            placement.path_of(placement.place_of(received.name)),
-            received.dataset_offset,
-            received.transfer_syntax_uid,
-            EXPLICIT_LITTLE,
-            output,
-            timeout=_DECODE_SECONDS,
-        )
-        with _window(output, 0) as window:
+        with _window(store().open(placement.place_of(received.name)), 0) as stored:
+            pixels.decompress(
+                stored.fd,
+                received.dataset_offset,
+                received.transfer_syntax_uid,
+                EXPLICIT_LITTLE,
+                output,
+                timeout=_DECODE_SECONDS,
+            )
+        with _window(os.open(output, os.O_RDONLY), 0) as window:
             return _digests(Walker(window, EXPLICIT_LITTLE)).pixels
 
 

@@ -24,6 +24,7 @@ from apps.storage.reading import Reading, reading
 from apps.storage.rebuild import Files
 from apps.storage.received import Received
 from apps.storage.spool import Spool
+from apps.storage.store import store
 from apps.storage.tables import Table
 from apps.storage.upsert import INSTANCES
 
@@ -63,13 +64,13 @@ def index_batch(received: Sequence[Received], spool: Spool | None) -> None:
     failpoint("index.begin")
     names = [one.name for one in received]
     if spool:
-        placement.put(spool, names)
+        store().put(spool, names)
     failpoint("index.placed")
     readings = sorted(map(reading, received), key=lambda one: one.name)
     files = Files()
     redundant = contended(lambda: _commit(readings, files))
     failpoint("index.committed")
-    placement.remove(redundant)
+    store().remove(redundant)
     if spool:
         placement.retire(spool, names)
     failpoint("index.retired")

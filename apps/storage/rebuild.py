@@ -12,14 +12,15 @@ from django.db import models
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Max, Min, QuerySet
 
-from apps.storage import conflicts, placement, received
+from apps.storage import conflicts
 from apps.storage.conflicts import Subject
 from apps.storage.entities import PatientRow, Raced, Rows, SeriesRow, StudyRow, next_revision
 from apps.storage.merge import Merged
 from apps.storage.models import Conflict, ConflictKind, DeletedInstance, Instance, Patient, Series, Study
 from apps.storage.reading import Identity, Reading, reading
+from apps.storage.received import Received
 from apps.storage.spool import moment
-from dicom.errors import InvalidDataSet
+from apps.storage.store import store
 
 log = logging.getLogger(__name__)
 
@@ -35,20 +36,20 @@ class Files:
 
     def of(self, places: Iterable[str]) -> list[Reading]:
         """In order of reception. A file that cannot be read says nothing."""
-        found = [self._read(place) for place in places]
-        return sorted((one for one in found if one), key=lambda one: one.name)
+        places = list(places)
+        self._read([place for place in places if place not in self._known])
+        return sorted(filter(None, map(self._known.get, places)), key=lambda one: one.name)
 
     def of_series(self, keys: Collection[int]) -> list[Reading]:
         return self.of(Instance.objects.filter(series__in=keys).values_list("path", flat=True).iterator())
 
-    def _read(self, place: str) -> Reading | None:
-        if place not in self._known:
-            try:
-                self._known[place] = reading(received.read(placement.path_of(place)))
-            except (OSError, InvalidDataSet) as error:
-                log.error("an archived file cannot be read: %s: %s", place, error)
+    def _read(self, places: Sequence[str]) -> None:
+        for place, found in zip(places, store().read_many(places), strict=True):
+            if isinstance(found, Received):
+                self._known[place] = reading(found)
+            else:
+                log.error("an archived file cannot be read: %s: %s", place, found)
                 self._known[place] = None
-        return self._known[place]
 
 
 def rebuild(cursor: CursorWrapper, series: Collection[str], *, files: Files) -> Rows:

@@ -2,7 +2,7 @@
 
 import marshal
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
@@ -11,6 +11,7 @@ from dicom import header, part10
 from dicom.errors import InvalidDataSet
 from dicom.header import Header
 from dicom.part10 import Provenance
+from dicom.windows import Readable
 
 _provenance = attrgetter(*(field.name for field in fields(Provenance)))
 _own = attrgetter(
@@ -54,23 +55,33 @@ def read(path: Path) -> Received:
     """What a file of ours says about itself. Raises InvalidDataSet, OSError."""
     fd = os.open(path, os.O_RDONLY)
     try:
-        meta = part10.read_meta(fd)
-        size = os.fstat(fd).st_size - meta.dataset_offset
-        if meta.provenance is None or not meta.digest:
-            raise InvalidDataSet("Not a file of this archive")
-        return Received(
-            name=path.name,
-            digest=meta.digest,
-            size=size,
-            sop_class_uid=meta.sop_class_uid,
-            sop_instance_uid=meta.sop_instance_uid,
-            transfer_syntax_uid=meta.transfer_syntax_uid,
-            dataset_offset=meta.dataset_offset,
-            header=scan(header.FileWindow(fd, meta.dataset_offset, size), meta.transfer_syntax_uid, meta.provenance),
-            provenance=meta.provenance,
-        )
+        return read_open(fd, path.name)
     finally:
         os.close(fd)
+
+
+def read_open(fd: int, name: str) -> Received:
+    size = os.fstat(fd).st_size
+    return read_from(lambda offset: header.FileWindow(fd, offset, size - offset), name)
+
+
+def read_from(source: Callable[[int], Readable], name: str) -> Received:
+    """`source`: the file from an offset on."""
+    meta = part10.read_meta(source(0))
+    if meta.provenance is None or not meta.digest:
+        raise InvalidDataSet("Not a file of this archive")
+    data_set = source(meta.dataset_offset)
+    return Received(
+        name=name,
+        digest=meta.digest,
+        size=data_set.size,
+        sop_class_uid=meta.sop_class_uid,
+        sop_instance_uid=meta.sop_instance_uid,
+        transfer_syntax_uid=meta.transfer_syntax_uid,
+        dataset_offset=meta.dataset_offset,
+        header=scan(data_set, meta.transfer_syntax_uid, meta.provenance),
+        provenance=meta.provenance,
+    )
 
 
 def scan(data_set: header.Readable, transfer_syntax_uid: str, provenance: Provenance) -> Header:

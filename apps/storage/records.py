@@ -4,18 +4,14 @@ A record is on disk before its transaction commits; one found without its row in
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
-from django.conf import settings
-
-from apps.storage import placement
-from apps.storage.disk import sync
 from apps.storage.spool import is_name, moment, received_ns
+from apps.storage.store import store
 
 
 class Act(StrEnum):
@@ -41,38 +37,29 @@ class Record:
         return received_ns(self.name)
 
 
-def _path(name: str) -> Path:
-    return Path(settings.ARCHIVE / "records" / f"{moment(received_ns(name)):%Y/%m}" / f"{name}.json")
+def _path(name: str) -> str:
+    return f"records/{moment(received_ns(name)):%Y/%m}/{name}.json"
 
 
 def write(record: Record) -> None:
     """Durable when this returns. Raises OSError."""
-    path = _path(record.name)
-    placement.prepare(path.parent)
     plain = {"act": record.act, "by": record.by, "content": record.content}
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(plain, file, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    sync(path.parent)
+    store().write_record(_path(record.name), json.dumps(plain, ensure_ascii=False).encode())
 
 
 def withdraw(record: Record) -> None:
     """Its transaction did not happen."""
-    path = _path(record.name)
-    path.unlink(missing_ok=True)
-    sync(path.parent)
+    store().withdraw_record(_path(record.name))
 
 
 def names() -> Iterator[str]:
     """Of all records, in the order of the decisions."""
-    for path in sorted((settings.ARCHIVE / "records").glob("*/*/*.json")):
-        if is_name(path.stem):
-            yield path.stem
+    for path in store().records():
+        name = PurePosixPath(path).stem
+        if is_name(name):
+            yield name
 
 
 def read(name: str) -> Record:
-    plain = json.loads(_path(name).read_text(encoding="utf-8"))
+    plain = json.loads(store().read_record(_path(name)))
     return Record(name, Act(plain["act"]), plain["by"], plain["content"])

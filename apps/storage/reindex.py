@@ -1,12 +1,9 @@
 """The image index made again from what is in the archive: files and records of decisions, in the order they came."""
 
 import logging
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 
 from apps.storage import decisions, records
@@ -22,8 +19,9 @@ from apps.storage.models import (
     SeriesRequest,
     Study,
 )
-from apps.storage.received import read
-from apps.storage.spool import is_name
+from apps.storage.placement import name_in, place_of
+from apps.storage.received import Received
+from apps.storage.store import store
 
 log = logging.getLogger(__name__)
 
@@ -59,32 +57,17 @@ def clear() -> None:
             model._default_manager.all()._raw_delete("default")
 
 
-def places() -> Iterator[Path]:
-    """All files, in order of reception: directories are named by the minute, files by the nanosecond."""
-    yield from _below(settings.ARCHIVE, 4)
-
-
-def _below(directory: Path, levels: int) -> Iterator[Path]:
-    if not directory.is_dir():
-        return
-    for name in sorted(os.listdir(directory)):
-        if levels and name.isascii() and name.isdigit():
-            yield from _below(directory / name, levels - 1)
-        elif not levels and is_name(name):
-            yield directory / name
-
-
 def reindex(progress: Callable[[int], None]) -> Report:
     """What is in the index already is left as it is, so that it can go on where it was stopped."""
     report = Report()
     waiting = sorted(set(records.names()) - set(ArchiveRecord.objects.values_list("name", flat=True)))
-    batch: list[Path] = []
-    for path in places():
-        while waiting and waiting[0] < path.name:
+    batch: list[str] = []
+    for place in store().places():
+        while waiting and waiting[0] < name_in(place):
             _index(batch, report)
             batch = []
             _decide(waiting.pop(0), report)
-        batch.append(path)
+        batch.append(place)
         if len(batch) >= _BATCH:
             _index(batch, report)
             progress(len(batch))
@@ -101,28 +84,39 @@ def _decide(name: str, report: Report) -> None:
     report.decisions += 1
 
 
-def _index(paths: Sequence[Path], report: Report) -> None:
-    names = [path.name for path in paths]
+def _index(places: Sequence[str], report: Report) -> None:
+    names = [name_in(place) for place in places]
     known = set(Instance.objects.filter(name__in=names).values_list("name", flat=True))
-    new = [path for path in paths if path.name not in known]
+    new = [place for place, name in zip(places, names, strict=True) if name not in known]
     report.known += len(known)
-    _try(new, report)
+    readable = []
+    for place, found in zip(new, store().read_many(new), strict=True):
+        if isinstance(found, Received):
+            readable.append(found)
+        else:
+            log.error("a file cannot be read: %s: %s", place, found)
+            _fail(place, found, report)
+    _try(readable, report)
 
 
-def _try(paths: Sequence[Path], report: Report) -> None:
+def _try(files: Sequence[Received], report: Report) -> None:
     """A batch that fails is halved until the file is found that cannot be indexed."""
-    if not paths:
+    if not files:
         return
     try:
-        index_batch([read(path) for path in paths], None)
-        report.indexed += len(paths)
+        index_batch(files, None)
+        report.indexed += len(files)
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
-        if len(paths) == 1:
-            log.error("a file cannot be indexed: %s", paths[0], exc_info=error)
-            report.failed.append((str(paths[0].relative_to(settings.ARCHIVE)), f"{type(error).__name__}: {error}"))
+        if len(files) == 1:
+            log.error("a file cannot be indexed: %s", files[0].name, exc_info=error)
+            _fail(place_of(files[0].name), error, report)
             return
-        middle = len(paths) // 2
-        _try(paths[:middle], report)
-        _try(paths[middle:], report)
+        middle = len(files) // 2
+        _try(files[:middle], report)
+        _try(files[middle:], report)
+
+
+def _fail(place: str, error: Exception, report: Report) -> None:
+    report.failed.append((place, f"{type(error).__name__}: {error}"))

@@ -164,3 +164,30 @@ def test_a_web_port_in_use_is_one_line(tmp_path: Path) -> None:
     assert ended.returncode != 0
     assert f"The web cannot open {http}" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "bucket", "prefix"),
+    [
+        ("s3://images", "images", ""),
+        ("s3://images/", "images", ""),
+        ("s3://images/hospital/pacs/", "images", "hospital/pacs"),
+        ("/mnt/images", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_the_archive_is_a_directory_or_a_bucket(
+    text: str, bucket: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PACS_ARCHIVE", text)
+    directory = Path("/mnt/images") if text.startswith("/") else tmp_path / "archive"
+    assert environment.archive(tmp_path) == (directory, bucket, prefix)
+
+
+@pytest.mark.parametrize("text", ["s3:images", "s3://", "s3://I", "s3://images/../other", "s3://images/a b", "s3:///x"])
+def test_a_wrong_bucket_is_refused_with_the_name_of_its_variable(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PACS_ARCHIVE", text)
+    with pytest.raises(environment.InvalidEnvironment, match="PACS_ARCHIVE is a directory or s3://"):
+        environment.archive(tmp_path)

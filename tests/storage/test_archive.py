@@ -26,8 +26,8 @@ from apps.storage.models import (
     Series,
     Study,
 )
-from apps.storage.received import read
 from apps.storage.spool import Spool, spool
+from apps.storage.store import store
 from tests.storage.made import index, provenance, receive
 from tests.storage.rows import difference, rows
 from tests.storage.test_order import arrivals
@@ -183,7 +183,7 @@ def test_purge_removes_files_for_good_and_only_after_their_time() -> None:
     delete_study()
     assert archive.purge(principal=ADMIN) == 0
     assert archive.purge(principal=ADMIN, before=timedelta(0)) == 2
-    assert list(reindex.places()) == []
+    assert list(store().places()) == []
     assert archive.purge(principal=ADMIN, before=timedelta(0)) == 0
     assert reindexed_difference() == []
     with pytest.raises(Unknown):
@@ -245,9 +245,9 @@ def test_a_record_without_its_transaction_is_applied_when_the_indexer_starts() -
     index()
     delete_study()
     deleted = rows()
-    archived = reindex.places()
+    archived = list(store().places())
     reindex.clear()
-    index_batch([read(path) for path in archived], None)
+    index_batch([store().read(place) for place in archived], None)
     assert Instance.objects.count() == 1
     assert decisions.catch_up() == 1
     assert difference(deleted, rows()) == []

@@ -12,13 +12,15 @@ from django.db import OperationalError, connection
 
 from apps.failpoints import FailpointError, arm
 from apps.storage import index as indexing
-from apps.storage import indexer, placement, reindex
+from apps.storage import indexer, local, placement, reindex
 from apps.storage.index import index_batch
 from apps.storage.indexer import AlreadyRunning, Indexer, SpoolReplaced, Unavailable
 from apps.storage.intake import wait_indexed
 from apps.storage.models import FailedFile, Instance, Patient, Series, SeriesRequest, Study
+from apps.storage.placement import name_in
 from apps.storage.received import Received, read
 from apps.storage.spool import Spool, spool
+from apps.storage.store import store
 from dicom.encoding import encode_elements
 from tests.storage.made import EXPLICIT, data_set, index, receive
 from tests.storage.rows import difference, rows
@@ -94,7 +96,7 @@ def test_indexing_broken_off_at_any_step_can_be_repeated(step: str) -> None:
             index_batch(taken, spool())
     finally:
         arm("")
-    files = {path.name for path in reindex.places()} | set(spool().waiting())
+    files = {name_in(place) for place in store().places()} | set(spool().waiting())
     assert files == {one.name for one in taken}
     index()
     assert spool().waiting() == []
@@ -123,8 +125,7 @@ def test_a_notice_and_the_file_itself_give_the_same_rows() -> None:
     index_batch([taken], spool())
     by_notice = rows()
     reindex.clear()
-    place = next(reindex.places())
-    index_batch([read(place)], None)
+    index_batch([store().read(next(store().places()))], None)
     assert difference(by_notice, rows()) == []
 
 
@@ -268,7 +269,7 @@ def test_a_copy_that_differs_is_not_taken_for_the_file(monkeypatch: pytest.Monke
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", no_link)
-    monkeypatch.setattr(placement, "digest_of", lambda path, offset: "0" * 64)
+    monkeypatch.setattr(local, "digest_of", lambda path, offset: "0" * 64)
     receive()
     with pytest.raises(Unavailable):
         index()

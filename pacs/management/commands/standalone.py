@@ -53,9 +53,9 @@ class Command(BaseCommand):
         self.stdout.flush()
         connection.close()
         # They may have been relative to where we were started.
-        os.environ.update(
-            PACS_DATA=str(settings.DATA), PACS_SPOOL=str(settings.SPOOLS), PACS_ARCHIVE=str(settings.ARCHIVE)
-        )
+        os.environ.update(PACS_DATA=str(settings.DATA), PACS_SPOOL=str(settings.SPOOLS))
+        if not settings.ARCHIVE_BUCKET:
+            os.environ.update(PACS_ARCHIVE=str(settings.ARCHIVE))
         os.chdir(settings.BASE_DIR)
         # The supervisor takes our place: it needs no Django, and the memory of this process is given back.
         os.execv(sys.executable, [sys.executable, "-m", "pacs.supervisor"])

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from apps.storage import reindex
+from apps.storage.store import store
 
 
 class Command(BaseCommand):
@@ -27,7 +28,7 @@ class Command(BaseCommand):
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-            task = bar.add_task("Indexing", total=sum(1 for _ in reindex.places()))
+            task = bar.add_task("Indexing", total=sum(1 for _ in store().places()))
             report = reindex.reindex(lambda done: bar.advance(task, done))
         self.stdout.write(
             f"{report.indexed} files indexed, {report.known} were in the index, "
