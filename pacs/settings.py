@@ -55,6 +55,7 @@ LISTENER_LOCKED = [
 PROCESSES = environment.count("PACS_PROCESSES", os.cpu_count() or 1)
 DRAIN_SECONDS = environment.number("PACS_DRAIN", 10)
 SWEEP_SECONDS = environment.number("PACS_SWEEP_SECONDS", 5)
+JOB_THREADS = environment.count("PACS_JOB_THREADS", 4)
 JOB_LEASE = max(1, environment.number("PACS_JOB_LEASE", 45))  # apps.jobs.queue says why so long
 HTTP = environment.address("PACS_HTTP", "127.0.0.1:8000")
 # What /health/ready asks for on this node; standalone has all of it. `web` is who answers.

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from apps.storage import index, intake
-from tests.campaigns import fsync_order, load, memory, mpps_kill, openapi, verify
+from tests.campaigns import fsync_order, jobs, load, memory, mpps_kill, openapi, verify
 from tests.campaigns.kill import Campaign, node_on, postgresql_stopped, sqlite_locked
+from tests.campaigns.receiving import Receiver
 from tests.node import Node
 from tests.peers import peer
 
@@ -44,6 +45,21 @@ def test_what_a_modality_was_told_of_its_step_survives_kills(tmp_path: Path) -> 
     with Node(tmp_path, PACS_PROCESSES="1") as node:
         node.manage("prepare")
         assert mpps_kill.run(node, 6, lambda line: None).kills >= 6
+
+
+def test_every_job_ends_whatever_dies_around_it_and_at_whichever_step(tmp_path: Path) -> None:
+    if POSTGRESQL:
+        peer("redis-server")
+    database = "postgresql" if POSTGRESQL else "sqlite"
+    with (
+        jobs.campaign_on(database, tmp_path, PACS_JOB_LEASE="2", PACS_SWEEP_SECONDS="1") as campaign,
+        Receiver() as receiver,
+    ):
+        campaign.workers = 2
+        jobs.run(campaign, receiver, jobs=24, acts=4, pause=(0.2, 1), timeout=120, say=lambda line: None)
+        assert campaign.kills["a worker killed"] >= 1
+        jobs.at_failpoints(campaign, receiver.port, {"steps": ["job.recording"]}, lambda line: None)
+        campaign.check()
 
 
 def test_images_are_taken_and_indexed_later_while_the_database_is_away(tmp_path: Path) -> None:

@@ -152,6 +152,8 @@ class JobRun:
     def succeeded(self, *items: JobItem) -> None:
         with transaction.atomic():
             self._write(done=F("done") + self._finish(items, ItemState.SUCCEEDED, ""))
+            failpoint("job.recording")
+        failpoint("job.recorded")
 
     def failed(self, item: JobItem, error: str) -> None:
         """For good."""
@@ -175,6 +177,8 @@ class JobRun:
                 finished[state] += self._finish(items, state, error)
             done, failures = finished[ItemState.SUCCEEDED], finished[ItemState.FAILED]
             self._write(done=F("done") + done, failures=F("failures") + failures)
+            failpoint("job.recording")
+        failpoint("job.recorded")
 
     def progress(self, done: int, total: int) -> None:
         """For a job that counts otherwise than by items."""

@@ -16,6 +16,7 @@ from django.db import Error, connection
 from apps.accounts.principal import Principal
 from apps.accounts.users import refreshed
 from apps.context import bound
+from apps.failpoints import failpoint
 from apps.jobs import queue
 from apps.jobs.kind import kinds
 from apps.jobs.models import Job, JobState
@@ -57,6 +58,7 @@ def _run(job: Job, stopping: threading.Event) -> None:
 def _call(run: JobRun) -> None:
     job = run.job
     logger.info("Job %s begins, attempt %d", job, job.attempts)
+    failpoint("job.claimed")
     try:
         kind = kinds()[job.kind]
         if not kind.right(run.principal):
@@ -83,6 +85,7 @@ def _call(run: JobRun) -> None:
 
 def _finished(run: JobRun) -> None:
     job = run.job
+    failpoint("job.ending")
     if waiting := run.waiting():
         queue.postpone(job, error=f"{waiting} of {job.total} still to be done", delay=_delay(job))
         return
@@ -91,6 +94,7 @@ def _finished(run: JobRun) -> None:
         queue.end(job, JobState.FAILED, error=f"{job.failures} of {job.total} failed")
     else:
         queue.end(job, JobState.SUCCEEDED)
+    failpoint("job.ended")
 
 
 def _delay(job: Job) -> timedelta:

@@ -13,8 +13,6 @@ from apps.jobs.runner import run_due
 
 logger = logging.getLogger(__name__)
 
-THREADS = 4  # jobs at once in one worker process, beside those that the broker hands to its pool
-
 
 class Runners:
     """Threads that run jobs, started when there are jobs and gone when there are none."""
@@ -52,7 +50,7 @@ class Runners:
             connection.close()
 
 
-_runners = Runners(getattr(settings, "JOB_THREADS", THREADS))
+_runners = Runners(settings.JOB_THREADS)
 
 
 def sweep_once() -> None:
@@ -60,6 +58,11 @@ def sweep_once() -> None:
     Returns while they run."""
     schedules.fire_due()
     outbox.dispatch()
+    look()
+
+
+def look() -> None:
+    """Returns while what is due is run."""
     if queue.runnable(list(kinds()), timezone.now()).exists():
         _runners.wake()
 

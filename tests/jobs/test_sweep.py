@@ -110,7 +110,7 @@ def test_the_task_of_the_doorbell_runs_what_is_due(kinds: dict[str, Verb]) -> No
     kinds["send"] = lambda run: None
     queue.submit(kind="send", principal=ME)
     tasks.look()
-    assert states() == [JobState.SUCCEEDED]
+    wait_for(lambda: states() == [JobState.SUCCEEDED])
 
 
 def test_the_bell_rings_after_commit_and_not_for_what_is_due_later(a_bell: list[str]) -> None:
