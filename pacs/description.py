@@ -14,6 +14,7 @@ from apps.mpps.api import description as mpps
 from apps.network.api import description as network
 from apps.qr.api import description as remote
 from apps.qr.attributes import ATTRIBUTES, Level
+from apps.routing.api import description as routing
 from apps.worklist.api import description as worklist
 
 Json = dict[str, Any]
@@ -241,7 +242,7 @@ def add_dicomweb(result: Json, **_: Any) -> Json:
 def add_schemas(result: Json, **_: Any) -> Json:
     """Another: what the operations of TABLE 5 refer to."""
     schemas = result.setdefault("components", {}).setdefault("schemas", {})
-    every = (jobs, network, remote, worklist, commitment, mpps)
+    every = (jobs, network, remote, worklist, commitment, mpps, routing)
     for described in every:
         schemas.update(described.SCHEMAS)
     return result

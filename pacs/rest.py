@@ -12,6 +12,7 @@ from apps.mpps.api import report
 from apps.mpps.api import steps as performed
 from apps.network.api import listeners, peers, servers
 from apps.qr.api import remote as archives
+from apps.routing.api import rules
 from apps.worklist.api import links, remote, steps
 
 COLLECTIONS: Mapping[str, Mapping[str, type[APIView]]] = {
@@ -39,6 +40,15 @@ COLLECTIONS: Mapping[str, Mapping[str, type[APIView]]] = {
         "<int:key>/cancel/": steps.Cancel,
         "<int:key>/status/": steps.Status,
         "<int:key>/history/": steps.History,
+    },
+    "routing-rules": {
+        "": rules.Rules,
+        "attributes/": rules.Attributes,
+        "dry-run/": rules.DryRun,
+        "<int:key>/": rules.Rule,
+        "<int:key>/move/": rules.Move,
+        "<int:key>/dry-run/": rules.DryRunOfRule,
+        "<int:key>/apply/": rules.Apply,
     },
     "study-links": {
         "": links.StudyLinks,

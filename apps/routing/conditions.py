@@ -102,6 +102,11 @@ def check(said: Any, errors: Errors) -> list[Condition]:
     return [each for each in found if each is not None]
 
 
+def fits(attribute: Attribute, operator: Operator) -> bool:
+    ordered = attribute.form in _ORDERED
+    return not ordered if operator in _OF_TEXT else ordered or operator is not Operator.IN_RANGE
+
+
 def _checked(said: Any, place: str, errors: Errors) -> Condition | None:
     if not isinstance(said, dict) or set(said) - {"attribute", "operator", "values"}:
         errors[place] = "an object with attribute, operator and values is needed"
@@ -114,8 +119,7 @@ def _checked(said: Any, place: str, errors: Errors) -> Condition | None:
         errors[f"{place}.operator"] = f"one of {', '.join(Operator)}"
         return None
     operator = Operator(said["operator"])
-    ordered = attribute.form in _ORDERED
-    if (operator is Operator.IN_RANGE and not ordered) or (operator in _OF_TEXT and ordered):
+    if not fits(attribute, operator):
         errors[f"{place}.operator"] = f"{attribute.label} is a {attribute.form}: it cannot be asked so"
         return None
     values = said.get("values", [])

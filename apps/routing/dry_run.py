@@ -67,13 +67,13 @@ def run(
     *,
     principal: Principal,
     row: RoutingRule | None = None,
-    filter: Mapping[str, Any] | None = None,
+    filter: Any = None,
     limit: int = STUDIES,
 ) -> Outcome:
     """Of a rule as it is drafted, in the place of `row` or as the last one. Raises InvalidRequest."""
     rule = Rule(row.pk if row else 0, draft)
     before = [Rule(each.key, each.draft) for each in _before(row) if each.draft.stops]
-    found = list(route.studies(dict(filter or {}), principal).select_related("patient")[: limit + 1])
+    found = list(route.studies({} if filter is None else filter, principal).select_related("patient")[: limit + 1])
     outcome = Outcome([], more=len(found) > limit)
     origins = Origins()
     for study in found[:limit]:
