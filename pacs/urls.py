@@ -30,6 +30,7 @@ urlpatterns = [
     path("quick-look/<str:study>/<str:series>/", views.quick_look, name="quick-look-series"),
     path("worklist/", include("apps.worklist.urls")),
     path("procedures/", include("apps.mpps.urls")),
+    path("routing/", include("apps.routing.urls")),
     path("jobs/", include("apps.jobs.urls")),
     path("favicon.ico", RedirectView.as_view(url="/static/console/icon.svg")),
     path("admin/", admin.site.urls),

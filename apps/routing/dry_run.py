@@ -59,7 +59,7 @@ class Outcome:
         counted: Counter[str] = Counter()
         for each in self.studies:
             counted.update({sent.destination: sent.images for sent in each.sends})
-        return counted
+        return dict(counted)
 
 
 def run(

@@ -12,7 +12,7 @@ LONGEST_QUIET = 7 * 24 * 3600
 
 class When(models.TextChoices):
     IMAGE = "image", "Each image at once"
-    QUIET = "quiet", "A study that has been quiet for a while"
+    QUIET = "quiet", "A study, once it is quiet"
 
 
 class Match(models.TextChoices):

@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                 (
                     "when",
                     apps.fields.KeyField(
-                        choices=[("image", "Each image at once"), ("quiet", "A study that has been quiet for a while")],
+                        choices=[("image", "Each image at once"), ("quiet", "A study, once it is quiet")],
                         default="quiet",
                         max_length=16,
                     ),
