@@ -260,6 +260,9 @@ def _compared(lookup: str, value: Any, columns: Mapping[str, str], *, sqlite: bo
     if name in _TEXT_LOOKUPS:
         text = _TEXT_LOOKUPS[name]
         return text.wording(columns[path], "%s", sqlite=sqlite), [text.parameter(value, sqlite=sqlite)]
+    if not sqlite and type(value) is date:
+        # In the statement itself: PostgreSQL knows how many rows a day has, and keeps one plan for all who ask for it.
+        return f"{columns[path]} {_COMPARISONS[name]} DATE '{value.isoformat()}'", []
     # SQLite knows no dates and times: they are kept as they are written here, which is in their order.
     return f"{columns[path]} {_COMPARISONS[name]} %s", [
         str(value) if sqlite and isinstance(value, date | time) else value
