@@ -1,7 +1,7 @@
 """TABLE 3: kind of job -> the verb that does it; `apps.jobs` finds it by the setting JOB_KINDS."""
 
 from collections.abc import Mapping
-from datetime import time
+from datetime import time, timedelta
 
 from apps.accounts import idempotency
 from apps.commitment import asking, deciding, reporting
@@ -14,7 +14,7 @@ from apps.mpps import forwarding, scheduled
 from apps.network import log
 from apps.qr import retrieving, sending, warm_up, web_retrieving, web_sending
 from apps.routing import route
-from apps.storage import archive
+from apps.storage import archive, verifying
 from apps.worklist import import_jobs, linking
 from dicom.sop_classes import Service
 
@@ -89,6 +89,13 @@ KINDS: Mapping[str, Kind] = {
         maximum_attempts=asking.ATTEMPTS,
         example={"peer": "ARCHIVE", "study_instance_uids": ["1.2.3"]},
     ),
+    verifying.KIND: Kind(
+        verifying.verify,
+        title="Read all files, and compare them with what was received",
+        check=verifying.check,
+        maximum_attempts=20,
+        example={"rate": verifying.RATE},
+    ),
     "link_studies": Kind(linking.link_studies),
     "link_orders": Kind(linking.link_orders),
     "link_performed": Kind(scheduled.link_performed),
@@ -123,3 +130,6 @@ DAILY: Mapping[str, time] = {
 def ensure_schedules() -> None:
     for kind, at in DAILY.items():
         schedules.ensure(name=kind, kind=kind, at=at)
+    # Off: to read an archive once may take days, and is for its administrator to decide.
+    rate = {"rate": verifying.RATE, "study_instance_uids": []}
+    schedules.ensure(name=verifying.KIND, kind=verifying.KIND, every=timedelta(days=7), arguments=rate, enabled=False)

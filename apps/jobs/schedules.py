@@ -38,6 +38,7 @@ def ensure(
     every: timedelta | None = None,
     at: time | None = None,
     arguments: Mapping[str, Any] | None = None,
+    enabled: bool = True,
 ) -> Schedule:
     """Made when absent; one that is there is an administrator's by now."""
     seconds = int(every.total_seconds()) if every else None
@@ -48,6 +49,7 @@ def ensure(
             "every": seconds,
             "at": at,
             "arguments": dict(arguments or {}),
+            "enabled": enabled,
             "next_at": next_time(timezone.now(), every=seconds, at=at),
         },
     )

@@ -25,6 +25,8 @@ def examine(row: Kept, *, found_by: str, watch: Watch = lambda: None, from_disk:
     fault = _fault(row, watch, from_disk)
     if fault and (now := _as_it_is_now(row)) is not None:
         row, fault = now, _fault(now, watch, from_disk)
+    if fault and not type(row)._default_manager.filter(pk=row.pk).exists():
+        return ""  # deleted meanwhile
     _note(row, fault, found_by)
     return fault
 

@@ -34,7 +34,7 @@ def test_a_schedule_that_an_administrator_changed_stays_as_it_is() -> None:
     kinds.ensure_schedules()
     Schedule.objects.filter(name="prune_jobs").update(enabled=False)
     kinds.ensure_schedules()
-    assert Schedule.objects.count() == len(kinds.DAILY)
+    assert Schedule.objects.count() == len(kinds.DAILY) + 1  # and verify, which is off
     assert not Schedule.objects.get(name="prune_jobs").enabled
 
 
