@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from apps.storage import index, intake
-from tests.campaigns import fsync_order, jobs, load, memory, mpps_kill, openapi, verify
+from tests.campaigns import fsync_order, jobs, load, memory, mpps_kill, openapi, two_nodes, verify
 from tests.campaigns.kill import Campaign, node_on, postgresql_stopped, sqlite_locked
 from tests.campaigns.receiving import Receiver
 from tests.node import Node
@@ -105,7 +105,7 @@ def test_many_associations_at_once_lose_nothing(node: Node) -> None:
 
 @pytest.mark.skipif(not POSTGRESQL, reason="two nodes share a PostgreSQL server")
 def test_two_nodes_make_one_row_of_a_study_that_begins_on_both(tmp_path: Path) -> None:
-    load.with_two_nodes(tmp_path, rounds=3, studies=40)
+    two_nodes.run(tmp_path, os.environ["DATABASE_URL"], rounds=2, studies=20)
 
 
 def test_an_instance_of_128_megabytes_costs_no_more_memory_than_a_small_one(node: Node, tmp_path: Path) -> None:

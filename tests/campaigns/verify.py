@@ -26,6 +26,10 @@ def spool(node: Node) -> Path:
     return node.data / "spool" / node.environment.get("PACS_NODE", "main")
 
 
+def archive(node: Node) -> Path:
+    return Path(node.environment.get("PACS_ARCHIVE", node.data / "archive"))
+
+
 def settled(node: Node, timeout: float = 120) -> None:
     """Everything received has been indexed or put aside."""
     wait_for(lambda: _is_settled(spool(node)), timeout=timeout, what="the spool is empty")
@@ -54,7 +58,7 @@ def index_is_true(node: Node, ledger: Ledger) -> int:
     )
     assert node.sql("SELECT count(*) FROM storage_quarantinedinstance") == [(0,)]
     for uid, digest, path, offset, size in rows:
-        content = (node.data / "archive" / path).read_bytes()
+        content = (archive(node) / path).read_bytes()
         assert len(content) == offset + size, f"{uid}: the file has {len(content)} bytes, not {offset} and {size}"
         found = blake3(memoryview(content)[offset:]).hexdigest()
         assert found == digest == ledger.sent[uid].digest, f"{uid}: not what was sent"
@@ -74,8 +78,8 @@ def one_file_each(node: Node) -> None:
     """No second copy of anything lies in the archive."""
     kept = {path for (path,) in node.sql("SELECT path FROM storage_instance")}
     found = {
-        str(path.relative_to(node.data / "archive"))
-        for path in (node.data / "archive").rglob("*")
+        str(path.relative_to(archive(node)))
+        for path in (archive(node)).rglob("*")
         if path.is_file() and "records" not in path.parts
     }
     assert kept == found, f"without a row: {sorted(found - kept)[:5]}, without a file: {sorted(kept - found)[:5]}"
