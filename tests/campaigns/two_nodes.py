@@ -17,10 +17,11 @@ from pathlib import Path
 
 from benchmarks import data
 from benchmarks.data import Values, new_run
-from dicom.dimse import Association, DimseError, Message, SimpleAcceptor, ThreadedServer
+from dicom.dimse import DimseError
 from tests.campaigns import verify
-from tests.campaigns.ingest import CT_IMAGE_STORAGE, EXPLICIT, Ledger, store, study_of, to_store
+from tests.campaigns.ingest import Ledger, store, study_of, to_store
 from tests.campaigns.postgresql import PostgreSQL
+from tests.campaigns.receiving import Receiver
 from tests.node import COMMANDS, Databases, Node, wait_for
 from tests.redis import Redis
 
@@ -127,14 +128,7 @@ def began_once(receiving: Sequence[Node], *, rounds: int, studies: int) -> tuple
 
 def shared_out(first: Node, studies: Sequence[str]) -> str:
     """A job for each study, by whichever job node comes first; what they send is counted by who gets it."""
-    arrived: Counter[str] = Counter()
-
-    def take(assoc: Association, message: Message) -> None:
-        message.read()
-        arrived[message.command.affected_sop_instance_uid] += 1
-        assoc.respond(message, 0)
-
-    with ThreadedServer(("127.0.0.1", 0), SimpleAcceptor({CT_IMAGE_STORAGE: ([EXPLICIT], take)})) as receiver:
+    with Receiver() as receiver:
         first.shell(
             "from apps.accounts.principal import system; from apps.jobs import kind; from apps.network import config\n"
             "from apps.network.models import Peer; who = system('campaign')\n"
@@ -148,6 +142,7 @@ def shared_out(first: Node, studies: Sequence[str]) -> str:
         wait_for(lambda: first.sql(left) == [(0,)], timeout=600, every=0.5, what="all is sent")
     rows = first.sql("SELECT state, attempts, worker FROM jobs_job WHERE kind = 'send'")
     assert {(state, attempts) for state, attempts, _ in rows} == {("succeeded", 1)}, rows[:5]
+    arrived = receiver.arrived
     assert len(arrived) == 3 * len(studies)
     assert set(arrived.values()) == {1}, "sent twice"
     by_node = Counter(str(worker).partition(":")[0] for _, _, worker in rows)
