@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.module_loading import import_string
@@ -43,7 +44,7 @@ def submit(
     maximum_attempts: int = 5,
 ) -> Job:
     """In the caller's transaction. With a key that a waiting job of this kind has already, that job is the answer."""
-    now = timezone.now()
+    now = clock()
     keys = list(items)
     job = Job(
         kind=kind,
@@ -99,6 +100,16 @@ def plan(job: Job, keys: Iterable[str], *, first: int = 0) -> None:
     JobItem.objects.bulk_create(rows, batch_size=1000)
 
 
+def clock() -> datetime:
+    """Of the database, by which jobs are due and leases end: those of the machines may differ."""
+    if connection.vendor != "postgresql":  # SQLite has the machine's
+        return timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+    return now
+
+
 def due(kinds: Collection[str], now: datetime) -> QuerySet[Job]:
     """Waiting jobs whose time has come, and running ones whose worker has not been heard of for a lease."""
     waiting = Q(state=JobState.QUEUED, due_at__lte=now, paused=False)
@@ -133,9 +144,12 @@ def _free_slot(peer: str) -> int | None:
 
 
 def claim(*, worker: str, kinds: Collection[str]) -> Job | None:
-    """The next job to run, now leased to this worker; None when there is none."""
-    now = timezone.now()
-    for job in runnable(kinds, now).order_by("-priority", "due_at", "id")[:CANDIDATES]:
+    """The next job to run, now leased to this worker; None when there is none. First what a dead worker has left: it
+    has had its turn, and stands still."""
+    now = clock()
+    left = due(kinds, now).filter(state=JobState.RUNNING).order_by("lease_until", "id")
+    waiting = runnable(kinds, now).filter(state=JobState.QUEUED).order_by("-priority", "due_at", "id")
+    for job in chain(left[:CANDIDATES], waiting[:CANDIDATES]):
         before = job.state
         if not _win(job, worker, now):
             continue
@@ -181,7 +195,7 @@ def _ends_here(job: Job) -> bool:
     elif job.attempts >= job.maximum_attempts:
         end(job, JobState.FAILED, error=f"The worker ended in the middle, {job.attempts} times")
     elif job.paused:
-        _back_to_queue(job, timezone.now())
+        _back_to_queue(job, clock())
     else:
         return False
     return True
@@ -202,7 +216,7 @@ class Wish(NamedTuple):
 def keep(job: Job) -> Wish:
     """Renews the lease. Raises LeaseLost."""
     with transaction.atomic():
-        if not held(job).update(lease_until=timezone.now() + LEASE):
+        if not held(job).update(lease_until=clock() + LEASE):
             raise LeaseLost(str(job))
         return Wish(*Job.objects.values_list("cancel_requested", "paused").get(pk=job.pk))
 
@@ -223,12 +237,12 @@ def postpone(job: Job, *, error: str, delay: timedelta | None = None) -> None:
     if job.attempts >= job.maximum_attempts:
         end(job, JobState.FAILED, error=error)
         return
-    _back_to_queue(job, timezone.now() + (back_off(job.attempts) if delay is None else delay), error=error)
+    _back_to_queue(job, clock() + (back_off(job.attempts) if delay is None else delay), error=error)
 
 
 def give_back(job: Job) -> None:
     """The worker ends: at once for the next one, and not counted as an attempt. Raises LeaseLost."""
-    _back_to_queue(job, timezone.now(), attempts=F("attempts") - 1)
+    _back_to_queue(job, clock(), attempts=F("attempts") - 1)
 
 
 def _back_to_queue(job: Job, due_at: datetime, **changes: Any) -> None:
@@ -313,7 +327,7 @@ def retry(job: Job, *, principal: Principal) -> bool:
                 ended_at=None,
                 cancel_requested=False,
                 paused=False,
-                due_at=timezone.now(),
+                due_at=clock(),
             )
             if changed:
                 job.items.filter(state=ItemState.FAILED).update(state=ItemState.QUEUED, error="", finished_at=None)
@@ -329,7 +343,7 @@ def retry(job: Job, *, principal: Principal) -> bool:
 
 def hurry(waiting: Q) -> bool:
     """A job that waits for its time need not any longer."""
-    changed = Job.objects.filter(waiting, state=JobState.QUEUED).update(due_at=timezone.now())
+    changed = Job.objects.filter(waiting, state=JobState.QUEUED).update(due_at=clock())
     if changed:
         ring()
     return bool(changed)

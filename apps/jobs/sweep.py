@@ -5,7 +5,6 @@ import threading
 
 from django.conf import settings
 from django.db import Error, connection
-from django.utils import timezone
 
 from apps.jobs import outbox, queue, schedules
 from apps.jobs.kind import kinds
@@ -63,7 +62,7 @@ def sweep_once() -> None:
 
 def look() -> None:
     """Returns while what is due is run."""
-    if queue.runnable(list(kinds()), timezone.now()).exists():
+    if queue.runnable(list(kinds()), queue.clock()).exists():
         _runners.wake()
 
 

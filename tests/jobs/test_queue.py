@@ -2,6 +2,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.utils import timezone
 
 from apps.accounts.principal import system
@@ -228,3 +229,32 @@ def test_a_paused_job_waits_until_it_is_let_go_on() -> None:
     assert claimed() == "a"
     actions = AuditEvent.objects.filter(object_kind="job").values_list("action", flat=True)
     assert sorted(actions) == ["pause", "resume"]
+
+
+def test_what_a_dead_worker_left_goes_before_the_most_urgent() -> None:
+    left = queue.submit(kind="send", principal=ME, priority=-5)
+    forget(claim())
+    queue.submit(kind="send", principal=ME, priority=50)
+    assert claim().pk == left.pk
+
+
+def test_a_machine_whose_clock_is_wrong_takes_no_job_from_the_living(monkeypatch: pytest.MonkeyPatch) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite is on one machine, with one clock")
+    queue.submit(kind="send", principal=ME)
+    claim()
+    ahead = timezone.now() + timedelta(hours=1)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: ahead)
+    assert queue.claim(worker="b", kinds=["send"]) is None
+    queue.submit(kind="other", principal=ME)
+    assert queue.claim(worker="b", kinds=["other"]) is not None
+
+
+def test_a_paused_job_whose_worker_died_waits_until_it_may_go_on() -> None:
+    job = queue.submit(kind="send", principal=ME)
+    forget(claim())
+    queue.pause(job, principal=ME)
+    assert queue.claim(worker="b", kinds=["send"]) is None
+    assert (state_of(job), job.paused) == (JobState.QUEUED, True)
+    queue.resume(job, principal=ME)
+    assert claim().pk == job.pk
