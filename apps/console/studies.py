@@ -150,7 +150,7 @@ HEADINGS: Final = (
 def find(filters: Filters, principal: Principal) -> Page:
     """Raises InvalidValue for what cannot be looked for."""
     query = build(
-        {BY_KEYWORD[keyword].tag: value for keyword, value in _asked(filters).items()},
+        {BY_KEYWORD[keyword].tag: value for keyword, value in asked(filters).items()},
         model=InformationModel.STUDY_ROOT,
         level=Level.STUDY,
         combined_datetime=False,
@@ -198,11 +198,12 @@ def _below(row: type[Any], level: Level, uid: str, principal: Principal) -> list
     return [_row(row, values) for values in found]
 
 
-def _asked(filters: Filters) -> dict[str, str]:
-    asked = {keyword: read(getattr(filters, name)) for name, (keyword, read) in _KEYS.items()}
+def asked(filters: Filters) -> dict[str, str]:
+    """Matching keys by keyword."""
+    keys = {keyword: read(getattr(filters, name)) for name, (keyword, read) in _KEYS.items()}
     if filters.since or filters.until:
-        asked["StudyDate"] = f"{_digits(filters.since)}-{_digits(filters.until)}"
-    return asked
+        keys["StudyDate"] = f"{_digits(filters.since)}-{_digits(filters.until)}"
+    return keys
 
 
 def _begun(text: str) -> str:

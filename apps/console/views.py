@@ -15,20 +15,23 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import replace_url
 from django_htmx.middleware import HtmxDetails
 
+from apps.accounts import pages
 from apps.accounts.pages import page
 from apps.accounts.principal import Principal
 from apps.accounts.rest import InvalidRequest
 from apps.accounts.users import asking
+from apps.console import remote as others
 from apps.console import studies as verbs
 from apps.console.studies import HEADINGS, MODALITIES, Filters, Page, SeriesRow, StudyRow
 from apps.jobs import kind
 from apps.jobs.kind import NotAllowed
 from apps.jobs.models import Job
 from apps.network.calling import peers_to_call
-from apps.qr import sending
+from apps.qr import remote_query, sending
+from apps.qr import retrieving as retrievals
 from apps.qr.retrieve import missing
 from dicom import dictionary
-from dicom.errors import InvalidValue
+from dicom.errors import DicomError, InvalidValue
 from dicom.sop_classes import Service
 from dicom.values import is_uid
 
@@ -163,6 +166,61 @@ def quick_look(request: HttpRequest, study: str, series: str = "") -> HttpRespon
 def keywords(request: HttpRequest) -> JsonResponse:
     """Tag -> keyword of the standard elements; the digits of repeating groups that vary are `x`."""
     return JsonResponse(dictionary.keywords())
+
+
+@page
+def remote(request: HttpRequest) -> HttpResponse:
+    """Asked only once somebody has said whom: others are not to be called by whoever looks at a page."""
+    principal = asking(request)
+    search = others.Search.from_params(request.GET)
+    error, found = "", None
+    if search.peers:
+        try:
+            found = others.find(search, principal)
+        except DicomError as wrong:
+            error = str(wrong)
+    context = {
+        "search": search,
+        "filters": search.filters,
+        "found": found,
+        "error": error,
+        "peers": [peer.name for peer in remote_query.callable_peers()],
+        "may_ask": remote_query.may_ask(principal),
+        "may_retrieve": retrievals.may_retrieve(principal),
+        "modalities": sorted({*MODALITIES, *filter(None, [search.filters.modality])}),
+    }
+    htmx: HtmxDetails = request.htmx  # type: ignore[attr-defined]
+    if not htmx:
+        return render(request, "console/remote_list.html", context)
+    response = render(request, "console/_remote.html", context)
+    return replace_url(response, f"{reverse('remote')}{search.address()}")
+
+
+@partial(page, writes=True)
+def retrieve(request: HttpRequest) -> HttpResponse:
+    """The button beside a study."""
+    if request.method != "POST":
+        return redirect("remote")
+    job = others.retrieve(request.POST.get("peer", ""), request.POST.get("study", ""), asking(request))
+    if not request.htmx:  # type: ignore[attr-defined]
+        return redirect("job", key=job.pk)
+    return _progress(request, job)
+
+
+@page
+def retrieving(request: HttpRequest, key: int) -> HttpResponse:
+    job = Job.objects.visible_to(asking(request)).filter(pk=key).first()
+    if job is None:
+        raise Http404
+    return _progress(request, job)
+
+
+def _progress(request: HttpRequest, job: Job) -> HttpResponse:
+    """What stands in the place of the button from then on."""
+    fragment = "console/_retrieving.html"
+    state = (job.pk, job.state, job.done, job.total, job.error)
+    context = {"job": job, "study": others.study_of(job)}
+    return pages.live(request, page=fragment, fragment=fragment, context=context, state=state)
 
 
 def _visible(request: HttpRequest, uid: str) -> Any:
