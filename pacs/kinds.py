@@ -14,7 +14,7 @@ from apps.mpps import forwarding, scheduled
 from apps.network import log
 from apps.qr import retrieving, sending, warm_up, web_retrieving, web_sending
 from apps.routing import route
-from apps.storage import archive, verifying
+from apps.storage import archive, folders, removing, verifying
 from apps.worklist import import_jobs, linking
 from dicom.sop_classes import Service
 
@@ -107,6 +107,28 @@ KINDS: Mapping[str, Kind] = {
         maximum_attempts=sending.ATTEMPTS,
         longest_delay=sending.LONGEST_DELAY,
         example=sending.EXAMPLE,
+    ),
+    "delete": Kind(
+        removing.delete,
+        title="Delete studies",
+        check=removing.check_deletion,
+        right=removing.may_delete,
+        example=removing.EXAMPLE,
+    ),
+    "empty_recycle_area": Kind(
+        removing.empty_recycle_area,
+        title="Remove for good what was deleted",
+        check=removing.check_emptying,
+        right=removing.may_delete,
+        example={"days": 0},
+    ),
+    "import": Kind(folders.import_folder, title="Import a folder", check=folders.check, example=folders.EXAMPLE),
+    "warm_caches": Kind(
+        warm_up.warm_caches,
+        title="Make ready what viewers ask for first",
+        check=warm_up.check,
+        right=warm_up.may_warm,
+        example={"study_instance_uids": ["1.2.3"]},
     ),
     route.KIND: Kind(route.route),
     route.APPLY: Kind(

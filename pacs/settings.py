@@ -45,6 +45,9 @@ CACHE = int(environment.number("PACS_CACHE", 2048) * 1024 * 1024)
 COMMITMENT_WAIT = environment.number("PACS_COMMITMENT_WAIT", 60)
 COMMITMENT_PATIENCE = environment.number("PACS_COMMITMENT_PATIENCE", 10)
 
+# Folders of this server that a job may import, with colons between; none: no folder.
+IMPORT_FROM = [folder for folder in (os.environ.get("PACS_IMPORT_FROM") or "").split(os.pathsep) if folder]
+
 # The listener called "default"; a variable that is set wins over its row, and the console shows that field as locked.
 DIMSE = environment.address("PACS_DIMSE", "127.0.0.1:11112")
 AE_TITLE = os.environ.get("PACS_AE_TITLE") or "PACS"

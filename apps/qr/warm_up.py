@@ -7,21 +7,27 @@ changing; so there is one row a minute at most, however many studies come in.
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from apps.accounts.principal import Principal
+from apps.accounts.rest import InvalidRequest, fields
+from apps.failpoints import failpoint
 from apps.jobs import queue
+from apps.jobs.kind import Planned
 from apps.jobs.run import JobRun
 from apps.network.database import borrowed
 from apps.qr import rendered, series_metadata
 from apps.qr.api.addresses import bulk_data_address
 from apps.qr.series_metadata import Revision
 from apps.storage.archive import Gone
-from apps.storage.models import Series
+from apps.storage.models import Series, Study
+from dicom.sop_classes import Service
+from dicom.values import is_uid
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +51,44 @@ def warm_up(run: JobRun) -> None:
     if changed.filter(changed_at__gt=now - _QUIET).exists():
         job, due_at = run.job, timezone.now() + _QUIET
         queue.submit(kind=job.kind, principal=run.principal, key=job.key, due_at=due_at, priority=job.priority)
+
+
+def may_warm(principal: Principal) -> bool:
+    return principal.may(Service.FIND)
+
+
+def check(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
+    """`study_instance_uids`. Raises InvalidRequest."""
+    uids = fields(arguments, "study_instance_uids").get("study_instance_uids")
+    if (
+        not isinstance(uids, list)
+        or not 0 < len(uids) <= _MOST
+        or not all(isinstance(u, str) and is_uid(u) for u in uids)
+    ):
+        raise InvalidRequest({"study_instance_uids": f"a list of 1 to {_MOST} UIDs is needed"})
+    seen = Study.objects.visible_to(principal).filter(study_instance_uid__any_of=uids)
+    found = seen.order_by("pk").values_list("study_instance_uid", flat=True)
+    if missing := sorted(set(uids) - set(found)):
+        raise InvalidRequest({"study_instance_uids": f"there is no study {missing[0]}"})
+    return Planned({"study_instance_uids": list(found)})
+
+
+def warm_caches(run: JobRun) -> None:
+    """Series by series; what is ready already costs a look."""
+    seen = Study.objects.visible_to(run.principal).filter(
+        study_instance_uid__any_of=run.arguments["study_instance_uids"]
+    )
+    run.plan(Series.objects.filter(study__in=seen).order_by("pk").values_list("series_instance_uid", flat=True))
+    made = 0
+    for item in run.items():
+        series = Series.objects.select_related("study").filter(series_instance_uid=item.key).first()
+        if series is None:
+            run.failed(item, "It is not there any more")
+            continue
+        made += _ready(series)
+        failpoint("warm.made")
+        run.succeeded(item)
+    run.log(f"{made} series made ready, the others were")
 
 
 def _quiet(changed: QuerySet[Series], until: datetime) -> Iterator[Series]:

@@ -212,6 +212,7 @@ def delete(
     study_instance_uid: str,
     series_instance_uid: str = "",
     sop_instance_uids: Collection[str] = (),
+    reason: str = "",
 ) -> int:
     """A study, or one series of it, or some instances: out of the index, restorable until purged; how many files.
 
@@ -232,6 +233,7 @@ def delete(
         if not described:
             raise doomed.missing()
         detail = {"files": len(described), "study_instance_uid": study_instance_uid}
+        detail |= {"reason": reason} if reason else {}
         return _Decision(Act.DELETE, {"files": described}, doomed.name, detail)
 
     return len(_decide(principal, decision, files).content["files"])
@@ -313,8 +315,8 @@ def dismiss(*, principal: Principal, conflict: Conflict) -> None:
     _decide(principal, lambda: _Decision(Act.DISMISS, content, f"conflict {conflict.pk}", {}))
 
 
-def purge(*, principal: Principal, before: timedelta = RESTORABLE) -> int:
-    """Remove for good what was deleted or discarded so long ago, and nobody reads; how many files."""
+def purge(*, principal: Principal, before: timedelta = RESTORABLE, most: int | None = None) -> int:
+    """Remove for good what was deleted or discarded so long ago, and nobody reads; how many files, `most` of them."""
     limit = timezone.now() - before
     deleted = DeletedInstance.objects.filter(purged_at=None, deleted_at__lt=limit)
     discarded = QuarantinedInstance.objects.filter(
@@ -322,7 +324,7 @@ def purge(*, principal: Principal, before: timedelta = RESTORABLE) -> int:
     )
 
     def decision() -> _Decision:
-        doomed = [*deleted.select_for_update(), *discarded.select_for_update()]
+        doomed = [*deleted.select_for_update()[:most], *discarded.select_for_update()[:most]][:most]
         names = [row.name for row in doomed if store().purge(row.path)]
         if not names:
             raise Unknown("Nothing to purge")

@@ -11,7 +11,10 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.principal import system
-from apps.jobs import outbox, queue
+from apps.accounts.rest import InvalidRequest
+from apps.accounts.users import principal_of
+from apps.failpoints import arm
+from apps.jobs import kind, outbox, queue
 from apps.jobs.models import Job, JobLine, JobState, OutboxEvent
 from apps.jobs.outbox import Reaction
 from apps.jobs.runner import run_due
@@ -170,3 +173,21 @@ def test_what_does_not_wait_is_told_of_each_change(settings: Settings) -> None:
     finally:
         EVENTS.clear()
     assert OutboxEvent.objects.count() == 2
+
+
+def test_studies_are_made_ready_when_somebody_asks_for_it(made: list[str]) -> None:
+    keep(1, 2)
+    keep(1, series="1.2.3.2")
+    admin = principal_of(User.objects.create_superuser("root"))
+    job = kind.request("warm_caches", principal=admin, arguments={"study_instance_uids": ["1.2.3"]})
+    arm("warm.made:raise:1")
+    run_due()
+    arm("")
+    Job.objects.update(due_at=timezone.now())
+    run_due()
+    job.refresh_from_db()
+    assert (job.state, job.done, job.total) == (JobState.SUCCEEDED, 2, 2)
+    assert sorted(made) == ["1.2.3.1.1", "1.2.3.1.2", "1.2.3.2.1"]
+    for wrong in (["1.2.9"], [], "1.2.3", [7]):
+        with pytest.raises(InvalidRequest):
+            kind.request("warm_caches", principal=admin, arguments={"study_instance_uids": wrong})

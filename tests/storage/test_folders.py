@@ -1,0 +1,110 @@
+"""A folder of the server is imported by a job, where the installation says that it may be."""
+
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+from pydicom.data import get_testdata_file
+from pytest_django import Settings
+
+from apps.accounts.principal import Principal
+from apps.accounts.rest import InvalidRequest
+from apps.accounts.users import principal_of
+from apps.jobs import kind
+from apps.jobs.models import Job, JobState
+from apps.jobs.run import Cancelled
+from apps.jobs.runner import run_due
+from apps.storage import importing
+from apps.storage.models import Instance
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FILES = ("CT_small.dcm", "MR_small.dcm", "MR_small_RLE.dcm")
+
+
+@pytest.fixture
+def admin() -> Principal:
+    return principal_of(User.objects.create_superuser("root"))
+
+
+@pytest.fixture
+def root(tmp_path: Path, settings: Settings) -> Path:
+    made = tmp_path / "import"
+    (made / "old").mkdir(parents=True)
+    settings.IMPORT_FROM = [str(made)]
+    for name in FILES:
+        (made / "old" / name).write_bytes(Path(str(get_testdata_file(name))).read_bytes())
+    (made / "old" / "notes.txt").write_text("no images in here")
+    return made
+
+
+def asked(admin: Principal, folder: object) -> Job:
+    return kind.request("import", principal=admin, arguments={"folder": folder})
+
+
+def run(job: Job) -> Job:
+    Job.objects.filter(state=JobState.QUEUED).update(due_at=timezone.now())
+    run_due()
+    job.refresh_from_db()
+    return job
+
+
+def test_a_folder_is_imported_and_again_without_harm(admin: Principal, root: Path) -> None:
+    job = run(asked(admin, str(root / "old")))
+    assert (job.state, job.done, job.total) == (JobState.SUCCEEDED, 4, 4)
+    held = Instance.objects.count()
+    assert job.result["imported"] == held > 0
+    assert job.result["not_dicom"] == 1
+    again = run(asked(admin, str(root / "old")))
+    assert (again.result["imported"], Instance.objects.count()) == (0, held)
+    assert again.result["known"] == 3
+
+
+def test_a_folder_elsewhere_is_refused_whatever_way_it_is_named(admin: Principal, root: Path) -> None:
+    elsewhere = root.parent / "elsewhere"
+    elsewhere.mkdir()
+    (root / "link").symlink_to(elsewhere)
+    wrong = [str(elsewhere), f"{root}/old/../../elsewhere", str(root / "link"), "import/old", str(root / "none"), "", 7]
+    for folder in [*wrong, str(root / "old" / FILES[0])]:
+        with pytest.raises(InvalidRequest) as refused:
+            asked(admin, folder)
+        assert list(refused.value.errors) == ["folder"]
+
+
+def test_a_link_that_leads_elsewhere_is_not_followed(admin: Principal, root: Path) -> None:
+    outside = root.parent / "secret.dcm"
+    (root / "old" / FILES[0]).rename(outside)
+    (root / "old" / "link.dcm").symlink_to(outside)
+    job = run(asked(admin, str(root / "old")))
+    assert (job.total, job.result["known"] + job.result["imported"]) == (3, 2)
+
+
+def test_without_a_setting_nothing_may_be_imported(admin: Principal, root: Path, settings: Settings) -> None:
+    job = asked(admin, str(root / "old"))
+    settings.IMPORT_FROM = []
+    with pytest.raises(InvalidRequest):
+        asked(admin, str(root / "old"))
+    assert run(job).state == JobState.FAILED
+    assert not Instance.objects.exists()
+
+
+def test_an_import_that_was_broken_off_keeps_what_it_has_and_goes_on(
+    admin: Principal, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = asked(admin, str(root / "old"))
+    one = importing._one
+
+    def cancelled(path: Path, report: importing.Report) -> str | None:
+        if path.name == FILES[-1]:
+            raise Cancelled
+        return one(path, report)
+
+    monkeypatch.setattr(importing, "_one", cancelled)
+    assert run(job).state == JobState.CANCELLED
+    held = Instance.objects.count()
+    assert held > 0
+    monkeypatch.setattr(importing, "_one", one)
+    rest = run(asked(admin, str(root / "old")))
+    assert rest.state == JobState.SUCCEEDED
+    assert rest.result["known"] >= held
