@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from apps.storage import index, intake
-from tests.campaigns import fsync_order, jobs, load, memory, mpps_kill, openapi, two_nodes, verify
+from tests.campaigns import commitment, fsync_order, jobs, load, memory, mpps_kill, openapi, two_nodes, verify
 from tests.campaigns.kill import Campaign, node_on, postgresql_stopped, sqlite_locked
 from tests.campaigns.receiving import Receiver
 from tests.node import Node
@@ -96,6 +96,13 @@ def test_the_order_check_goes_red_without(tmp_path: Path, strace: None, failpoin
     assert stored == 5
     assert all(fault in each for each in faults)
     assert len(faults) == 5
+
+
+def test_one_flipped_bit_is_found_among_many_references_on_both_ways_of_reporting(tmp_path: Path) -> None:
+    with Node(tmp_path, PACS_PROCESSES="1", PACS_COMMITMENT_WAIT="0") as node:
+        node.start()
+        for outcome in commitment.run(node, tmp_path / "files", references=60, many=1200):
+            assert outcome.growth <= 64, outcome
 
 
 def test_many_associations_at_once_lose_nothing(node: Node) -> None:
