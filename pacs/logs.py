@@ -122,6 +122,8 @@ def configuration() -> dict[str, Any]:
             "django.server": {"handlers": [], "propagate": True},
             "celery": {"level": "WARNING"},
             "kombu": {"level": "WARNING"},
+            "boto3": {"level": "WARNING"},
+            "botocore": {"level": "WARNING"},
             "gunicorn.access": {"level": "WARNING"},
         },
     }

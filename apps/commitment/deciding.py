@@ -19,6 +19,7 @@ from apps.network.models import Peer
 from apps.network.rules import ANYONE
 from apps.storage import examining
 from apps.storage.models import DeletedInstance, Instance, QuarantinedInstance, StoredFile
+from apps.storage.store import Away
 from dicom import status
 from dicom.commitment import COMMITTED
 from dicom.sop_classes import is_storage
@@ -127,7 +128,10 @@ class _Page:
         if self.sender.last_sent_another(self.quarantined.get(uid, ()), row):
             # WIRE 16: he would delete the only good copy of what he sent.
             return status.PROCESSING_FAILURE, "The version of this sender is in quarantine"
-        fault = examining.examine(row, found_by=f"storage commitment {self.request.pk}", watch=self.run.check)
+        try:
+            fault = examining.examine(row, found_by=f"storage commitment {self.request.pk}", watch=self.run.check)
+        except Away as error:  # that is no reason to say no
+            raise TryAgain(str(error)) from error
         return (status.PROCESSING_FAILURE, fault) if fault else (COMMITTED, "")
 
 

@@ -13,6 +13,7 @@ from apps.qr.retrieve import Instances, Stored
 from apps.storage import archive
 from apps.storage.archive import Damaged, Gone
 from apps.storage.encoded import can_encode, encoded, pieces
+from apps.storage.store import Away
 from dicom import part10
 from dicom.dimse import FileSlice
 from dicom.errors import DicomError, InvalidDataSet
@@ -63,6 +64,8 @@ def files(found: Instances, asked: str) -> Iterator[File]:
         for to_syntax in _ways(row.transfer_syntax_uid, asked):
             try:
                 content = begun(_file(row, to_syntax))
+            except Away:  # not even the others
+                raise
             except DicomError as error:
                 failed = error
             except OSError as error:
@@ -152,6 +155,8 @@ class Documents:
         for row in _expected(self._found):
             try:
                 document = _metadata(encoder, row, self._bulk_data(row))
+            except Away:
+                raise
             except (DicomError, OSError) as error:
                 failed = Damaged(error) if isinstance(error, InvalidDataSet) else failed
                 log.error("%s has no metadata: %s", row.sop_instance_uid, error)

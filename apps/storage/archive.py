@@ -87,13 +87,14 @@ class OpenInstance:
 
 
 @contextmanager
-def open(row: Stored) -> Iterator[OpenInstance]:
-    """The bytes of an instance, as long as the block lasts. Raises Gone, OSError."""
+def open(row: Stored, *, fresh: bool = False) -> Iterator[OpenInstance]:
+    """The bytes of an instance, as long as the block lasts. `fresh`: from where they are kept, not from a copy that is
+    nearer. Raises Gone, Away, OSError."""
     try:
-        fd = store().open(row.path)
+        fd = store().open(row.path, fresh=fresh)
     except FileNotFoundError:
         row = _as_it_is_now(row)
-        fd = store().open(row.path)
+        fd = store().open(row.path, fresh=fresh)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH)  # a purge leaves alone what somebody reads
         yield OpenInstance(fd, row.dataset_offset, row.size, row.transfer_syntax_uid, row.pixel_offset)

@@ -15,7 +15,7 @@ from blake3 import blake3
 
 from apps.storage import placement
 from apps.storage.received import Received
-from apps.storage.store import store
+from apps.storage.store import Away, store
 from dicom import pixels
 from dicom.elements import DATA_SET_TRAILING_PADDING, EXPLICIT_LITTLE, PIXEL_DATA, UNITS, swapped
 from dicom.errors import CannotReencode, InvalidDataSet
@@ -52,6 +52,8 @@ def is_same_object(one: Received, other: Received) -> bool:
         if first.encapsulated != second.encapsulated or one.transfer_syntax_uid != other.transfer_syntax_uid:
             return _decoded_pixels(one, first) == _decoded_pixels(other, second)
         return first.pixels == second.pixels
+    except Away:
+        raise
     except (InvalidDataSet, CannotReencode, OSError) as error:
         log.info("two versions of %s cannot be compared: %s", one.sop_instance_uid, error)
         return False

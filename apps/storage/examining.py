@@ -8,6 +8,7 @@ from django.utils import timezone
 from apps.storage import archive
 from apps.storage.disk import digest_of
 from apps.storage.models import DamagedFile, Instance, QuarantinedInstance
+from apps.storage.store import Away, store
 from dicom import part10
 from dicom.errors import InvalidDataSet
 
@@ -21,7 +22,7 @@ OTHER = "The content is not what was received"
 
 def examine(row: Kept, *, found_by: str, watch: Watch = lambda: None, from_disk: bool = False) -> str:
     """What is wrong with the file, "" if nothing is; noted for an administrator. `from_disk`: not what the system still
-    has in memory. `watch` is called now and then, and may raise."""
+    has in memory. Raises Away. `watch` is called now and then, and may raise."""
     fault = _fault(row, watch, from_disk)
     if fault and (now := _as_it_is_now(row)) is not None:
         row, fault = now, _fault(now, watch, from_disk)
@@ -39,10 +40,15 @@ def _as_it_is_now(row: Kept) -> Kept | None:
 
 def _fault(row: Kept, watch: Watch, from_disk: bool) -> str:
     try:
-        with archive.open(row) as opened:
+        kept = store().size(row.path) - row.dataset_offset
+        if kept != row.size:
+            return f"It has {kept} bytes of {row.size}"
+        with archive.open(row, fresh=from_disk) as opened:
             return _fault_within(opened.fd, row, watch, from_disk)
-    except archive.Gone:
+    except (archive.Gone, FileNotFoundError):
         return MISSING
+    except Away:
+        raise
     except OSError as error:
         return f"The file cannot be read: {error.strerror}"
 

@@ -23,6 +23,7 @@ from apps.storage.models import FailedFile
 from apps.storage.notices import Inbox
 from apps.storage.received import Received, read
 from apps.storage.spool import Spool
+from apps.storage.store import Away
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ class Indexer:
                     for setting in _SQLITE:
                         cursor.execute(f"PRAGMA {setting}")
             decisions.catch_up()
-        except (OperationalError, InterfaceError) as error:
+        except (OperationalError, InterfaceError, Away) as error:
             raise Unavailable(str(error).strip()) from error
 
     def _turn(self, stopping: threading.Event) -> None:

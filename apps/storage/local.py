@@ -45,7 +45,7 @@ class LocalStore:
             for directory in directories:
                 sync(Path(directory))
 
-    def open(self, place: str) -> int:
+    def open(self, place: str, *, fresh: bool = False) -> int:
         return os.open(path_of(place), os.O_RDONLY)
 
     def read(self, place: str) -> Received:
@@ -68,6 +68,9 @@ class LocalStore:
 
     def exists(self, place: str) -> bool:
         return path_of(place).exists()
+
+    def size(self, place: str) -> int:
+        return path_of(place).stat().st_size
 
     def remove(self, places: Iterable[str]) -> None:
         for place in places:

@@ -20,7 +20,7 @@ from apps.storage.models import Conflict, ConflictKind, DeletedInstance, Instanc
 from apps.storage.reading import Identity, Reading, reading
 from apps.storage.received import Received
 from apps.storage.spool import moment
-from apps.storage.store import store
+from apps.storage.store import Away, store
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Files:
         self._known: dict[str, Reading | None] = {}
 
     def of(self, places: Iterable[str]) -> list[Reading]:
-        """In order of reception. A file that cannot be read says nothing."""
+        """In order of reception. A file that cannot be read says nothing. Raises Away."""
         places = list(places)
         self._read([place for place in places if place not in self._known])
         return sorted(filter(None, map(self._known.get, places)), key=lambda one: one.name)
@@ -47,6 +47,8 @@ class Files:
         for place, found in zip(places, store().read_many(places), strict=True):
             if isinstance(found, Received):
                 self._known[place] = reading(found)
+            elif isinstance(found, Away):
+                raise found
             else:
                 log.error("an archived file cannot be read: %s: %s", place, found)
                 self._known[place] = None

@@ -21,7 +21,7 @@ from apps.storage.models import (
 )
 from apps.storage.placement import name_in, place_of
 from apps.storage.received import Received
-from apps.storage.store import store
+from apps.storage.store import Away, store
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +93,8 @@ def _index(places: Sequence[str], report: Report) -> None:
     for place, found in zip(new, store().read_many(new), strict=True):
         if isinstance(found, Received):
             readable.append(found)
+        elif isinstance(found, Away):
+            raise found
         else:
             log.error("a file cannot be read: %s: %s", place, found)
             _fail(place, found, report)

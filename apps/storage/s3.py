@@ -32,6 +32,7 @@ from apps.storage.placement import is_place, name_in, place_of
 from apps.storage.ranged import Ranged
 from apps.storage.received import Received, read_from, read_open
 from apps.storage.spool import Spool
+from apps.storage.store import Away
 from dicom import part10
 from dicom.errors import InvalidDataSet
 
@@ -122,8 +123,10 @@ class S3Store:
 
     # Reading
 
-    def open(self, place: str) -> int:
+    def open(self, place: str, *, fresh: bool = False) -> int:
         name = name_in(place)
+        if fresh:
+            return self._fetched_once(place)
         if copy := self._copies.read(name):
             return _descriptor(copy)
         with _alone(name):
@@ -137,7 +140,10 @@ class S3Store:
                 _check(entry.fd, place)
                 if kept := entry.kept():
                     return _descriptor(kept)
-        # The disk has no room to keep it: for this reader alone.
+        return self._fetched_once(place)  # the disk has no room to keep it
+
+    def _fetched_once(self, place: str) -> int:
+        """For one reader alone."""
         with tempfile.TemporaryFile(dir=settings.DATA) as file:
             self._download(place, partial(_write, file))
             file.flush()
@@ -197,6 +203,9 @@ class S3Store:
             return False
         return True
 
+    def size(self, place: str) -> int:
+        return self._range(place, 0, 1)[1]
+
     def read_record(self, path: str) -> bytes:
         with _asking(path):
             content: bytes = self._client.get_object(**self._at(path))["Body"].read()
@@ -222,7 +231,7 @@ class S3Store:
         try:
             with _asking(""):
                 self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._key("records/"), MaxKeys=1)
-        except OSError as error:
+        except Away as error:
             return f"bucket {self._bucket}: {error.strerror}"
         return ""
 
@@ -264,18 +273,21 @@ def _descriptor(file: BinaryIO) -> int:
 
 @contextmanager
 def _asking(place: str) -> Iterator[None]:
-    """What the bucket or the way to it says becomes an OSError: of a missing file FileNotFoundError, else one for
-    which the indexer waits."""
+    """What the bucket or the way to it says: of a missing file FileNotFoundError, else Away."""
     try:
         yield
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code == "NoSuchKey":
             raise FileNotFoundError(errno.ENOENT, "Not in the bucket", place) from error
-        refused = error.response["ResponseMetadata"]["HTTPStatusCode"] in (401, 403)
-        raise OSError(errno.EACCES if refused else errno.EIO, f"S3 says {code}", place) from error
+        raise _away(f"it says {code}") from error
     except (BotoCoreError, Boto3Error) as error:
-        raise OSError(errno.EIO, str(error), place) from error
+        raise _away(str(error)) from error
+
+
+def _away(why: str) -> Away:
+    log.error("the bucket %s cannot be used: %s", _settings().bucket_name, why)
+    return Away(why)
 
 
 def _at_once(work: Callable[[str], _Outcome], several: Sequence[str]) -> Iterator[_Outcome]:

@@ -1,9 +1,10 @@
 """Where the files of the archive lie: in a file system (`apps.storage.local`), or in a bucket (`apps.storage.s3`).
 
 A place is the text in a row's `path` (`apps.storage.placement`). Whatever fails is an OSError, a missing file
-FileNotFoundError; each step can be repeated.
+FileNotFoundError, one that does not answer Away; each step can be repeated.
 """
 
+import errno
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Protocol
@@ -13,7 +14,20 @@ from django.utils.module_loading import import_string
 
 from apps.storage.received import Received
 from apps.storage.spool import Spool
-from dicom.errors import InvalidDataSet
+from dicom.errors import DicomError, InvalidDataSet
+
+
+class Away(DicomError, OSError):
+    """The storage as a whole does not answer: says nothing about one file, and waiting helps. `strerror` has details,
+    for an administrator."""
+
+    http_status = 503
+
+    def __init__(self, why: str) -> None:
+        super().__init__(errno.EIO, why)
+
+    def __str__(self) -> str:
+        return "The storage of the archive does not answer"
 
 
 class Store(Protocol):
@@ -21,8 +35,8 @@ class Store(Protocol):
         """Files of `ready/` at their final places as well, whole and durable when this returns."""
         ...
 
-    def open(self, place: str) -> int:
-        """A descriptor to read the whole file by, for the caller to close."""
+    def open(self, place: str, *, fresh: bool = False) -> int:
+        """A descriptor to read the whole file by, for the caller to close. `fresh`: no copy that is nearer."""
         ...
 
     def read(self, place: str) -> Received:
@@ -38,6 +52,10 @@ class Store(Protocol):
         ...
 
     def exists(self, place: str) -> bool: ...
+
+    def size(self, place: str) -> int:
+        """Of the whole file, as it is kept now."""
+        ...
 
     def remove(self, places: Iterable[str]) -> None:
         """Files no row names."""

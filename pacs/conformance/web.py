@@ -7,7 +7,20 @@ from apps.qr.search import MOST
 from dicom.multipart import MOST_PARTS
 from pacs.conformance.markdown import code, table
 from pacs.description import KEYS, WADO_URI, Operation, operations
+from pacs.kinds import KINDS
 from pacs.rest import COLLECTIONS
+
+
+def _services() -> str:
+    """As user agent we do what there is a kind of job for."""
+    rows = (
+        ("Search (QIDO-RS)", "no", "yes"),
+        ("Retrieve (WADO-RS)", "yes, studies to instances" if "wado" in KINDS else "no", "yes"),
+        ("Rendered, thumbnails, bulk data, frames", "no", "yes"),
+        ("Store (STOW-RS)", "yes" if "stow" in KINDS else "no", "yes"),
+        ("URI Service (WADO-URI)", "no", "yes"),
+    )
+    return table(("service of DICOMweb (PS3.18)", "user agent", "origin server"), rows)
 
 
 def _resources() -> str:
@@ -48,6 +61,7 @@ def _collections() -> str:
 
 
 PARTS: Final[Mapping[str, Callable[[], str]]] = {
+    "web_services": _services,
     "resources": _resources,
     "web_parameters": _parameters,
     "wado_uri_parameters": _wado_uri,

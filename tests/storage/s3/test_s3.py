@@ -9,24 +9,25 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
+from django.test import Client
 from pytest_django import Settings
 
 from apps.accounts.principal import system
 from apps.failpoints import FailpointError, arm
 from apps.storage import archive as the_archive
-from apps.storage import reindex
+from apps.storage import examining, reindex
 from apps.storage.archive import Gone
 from apps.storage.index import STEPS, index_batch
 from apps.storage.indexer import Unavailable
-from apps.storage.models import DeletedInstance, FailedFile, Instance, QuarantinedInstance
+from apps.storage.models import DamagedFile, DeletedInstance, FailedFile, Instance, QuarantinedInstance
 from apps.storage.s3 import S3Store
 from apps.storage.spool import spool
-from apps.storage.store import store
+from apps.storage.store import Away, store
 from tests.node import free_port
 from tests.qr.files import keep
 from tests.storage.made import data_set, index, receive
 from tests.storage.rows import difference, rows
-from tests.storage.s3.bucket import PREFIX, Server
+from tests.storage.s3.bucket import BUCKET, PREFIX, Server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -135,9 +136,10 @@ def test_a_file_that_is_lost_is_gone_and_a_bucket_that_is_lost_is_not(
         data(next(iter(kept)))
     assert not store().exists(row.path)
     monkeypatch.setattr(S3Store, "_bucket", "elsewhere")
-    with pytest.raises(OSError, match="NoSuchBucket") as told:
+    with pytest.raises(Away):
         store().exists(row.path)
-    assert not isinstance(told.value, FileNotFoundError)
+    with pytest.raises(Away):
+        data(next(iter(kept)))
     assert "NoSuchBucket" in store().trouble()
 
 
@@ -162,7 +164,7 @@ def test_a_connection_that_breaks_in_the_middle_goes_on_where_it_was(bucket: Ser
     assert there._download(place, breaks_once)
     assert broken == [1]
     assert b"".join(taken) == bucket.content(bucket.images()[0])
-    with pytest.raises(OSError, match="there"):
+    with pytest.raises(Away):
         there._download(place, breaks)
 
 
@@ -191,7 +193,7 @@ def test_while_the_bucket_is_away_images_wait_and_none_is_put_aside(
         settings.STORAGES = dict(settings.STORAGES)
         away.setattr(store(), "_clients", {})
         receive()
-        with pytest.raises(Unavailable, match="Could not connect"):
+        with pytest.raises(Unavailable, match="does not answer"):
             index()
         assert "Could not connect" in store().trouble()
     assert len(spool().waiting()) == 1
@@ -272,3 +274,54 @@ def test_a_file_larger_than_one_request_goes_in_parts(bucket: Server, monkeypatc
     index()
     (key,) = bucket.images()
     assert bucket.content(key).endswith(whole)
+
+
+def test_a_file_is_examined_in_the_bucket_and_not_by_the_copy(bucket: Server, settings: Settings) -> None:
+    keep(1, 2)
+    first, second = Instance.objects.order_by("name")
+    assert examining.examine(first, found_by="test") == ""
+    changed = bytearray(bucket.content(bucket.images()[1]))
+    changed[-1] ^= 1
+    bucket.replace(bucket.images()[1], bytes(changed))
+    assert "differs" in examining.examine(second, found_by="test", from_disk=True)
+    bucket.client.delete_object(Bucket=BUCKET, Key=bucket.images()[0])
+    assert len(copies(settings)) == 2
+    assert examining.examine(first, found_by="test") == examining.MISSING
+
+
+def test_while_the_bucket_is_away_no_file_counts_as_damaged_and_no_decision_is_made(
+    bucket: Server, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(1, 2)
+    row = Instance.objects.order_by("name")[0]
+    before = rows()
+    forget_copies(settings)
+    monkeypatch.setattr(S3Store, "_bucket", "elsewhere")
+    for act in (
+        lambda: examining.examine(row, found_by="test"),
+        lambda: the_archive.delete(
+            principal=ADMIN, study_instance_uid="1.2.3", sop_instance_uids=[row.sop_instance_uid]
+        ),
+        lambda: reindex.reindex(lambda _: None),
+    ):
+        with pytest.raises(Away):
+            act()
+    assert not DamagedFile.objects.exists()
+    assert difference(before, rows()) == []
+    monkeypatch.undo()
+
+
+def test_while_the_bucket_is_away_the_web_says_so_and_not_that_images_are_gone(
+    bucket: Server, settings: Settings, monkeypatch: pytest.MonkeyPatch, admin_client: Client
+) -> None:
+    keep(1)
+    forget_copies(settings)
+    with monkeypatch.context() as away:
+        away.setattr(S3Store, "_bucket", "elsewhere")
+        for path in ("", "/metadata", "/rendered", "/series/1.2.3.1/instances/1.2.3.1.1/frames/1"):
+            answer = admin_client.get(f"/dicomweb/studies/1.2.3{path}", headers={"Accept": "*/*"})
+            assert (path, answer.status_code) == (path, 503)
+            assert answer.headers["Retry-After"]
+        answer = admin_client.delete("/dicomweb/studies/1.2.3")
+        assert answer.status_code == 503
+    assert admin_client.get("/dicomweb/studies/1.2.3/metadata").status_code == 200

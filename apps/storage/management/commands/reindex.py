@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from apps.storage import reindex
-from apps.storage.store import store
+from apps.storage.store import Away, store
 
 
 class Command(BaseCommand):
@@ -29,7 +29,10 @@ class Command(BaseCommand):
         )
         with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
             task = bar.add_task("Indexing", total=sum(1 for _ in store().places()))
-            report = reindex.reindex(lambda done: bar.advance(task, done))
+            try:
+                report = reindex.reindex(lambda done: bar.advance(task, done))
+            except Away as error:
+                raise CommandError(f"{error} ({error.strerror}); what is done is done, start it again.") from error
         self.stdout.write(
             f"{report.indexed} files indexed, {report.known} were in the index, "
             f"{report.decisions} decisions applied, {len(report.failed)} files failed."
