@@ -12,7 +12,7 @@ from apps.jobs.kind import Kind
 from apps.jobs.run import JobRun
 from apps.mpps import forwarding, scheduled
 from apps.network import log
-from apps.qr import retrieving, sending, warm_up, web_retrieving, web_sending
+from apps.qr import exporting, retrieving, sending, warm_up, web_retrieving, web_sending
 from apps.routing import route
 from apps.storage import archive, folders, removing, verifying
 from apps.worklist import import_jobs, linking
@@ -130,6 +130,14 @@ KINDS: Mapping[str, Kind] = {
         right=warm_up.may_warm,
         example={"study_instance_uids": ["1.2.3"]},
     ),
+    exporting.KIND: Kind(
+        exporting.export,
+        title="Export as a ZIP",
+        check=exporting.check,
+        right=exporting.may_export,
+        example=exporting.EXAMPLE,
+    ),
+    "prune_exports": Kind(exporting.prune),
     route.KIND: Kind(route.route),
     route.APPLY: Kind(
         route.apply,
@@ -146,6 +154,7 @@ DAILY: Mapping[str, time] = {
     "prune_jobs": time(2, 30),
     "prune_answers": time(2, 40),
     "prune_commitments": time(2, 50),
+    "prune_exports": time(2, 55),
 }
 
 

@@ -11,6 +11,7 @@ from apps.jobs.api import jobs, schedules
 from apps.mpps.api import report
 from apps.mpps.api import steps as performed
 from apps.network.api import listeners, peers, servers
+from apps.qr.api import exports
 from apps.qr.api import remote as archives
 from apps.routing.api import rules
 from apps.worklist.api import links, remote, steps
@@ -21,6 +22,7 @@ COLLECTIONS: Mapping[str, Mapping[str, type[APIView]]] = {
         "kinds/": jobs.Kinds,
         "<int:key>/": jobs.JobResource,
         "<int:key>/items/": jobs.Items,
+        "<int:key>/result/": exports.Result,
         "<int:key>/log/": jobs.Log,
         "<int:key>/cancel/": jobs.Cancel,
         "<int:key>/pause/": jobs.Pause,

@@ -72,7 +72,7 @@ def check(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
         peer_named(name)
     except NoSuchPeer as error:
         raise InvalidRequest({"peer": str(error) if name else "is needed"}) from error
-    asked = {field: _uids(document, field) for field in LEVELS if document.get(field)}
+    asked = {field: uids_of(document, field) for field in LEVELS if document.get(field)}
     if not asked:
         raise InvalidRequest({"study_instance_uids": "What is to be sent? One of " + ", ".join(LEVELS)})
     for field, uids in asked.items():
@@ -81,7 +81,7 @@ def check(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
     return Planned({"peer": name, **asked}, peer=name)
 
 
-def _uids(document: Mapping[str, Any], field: str) -> list[str]:
+def uids_of(document: Mapping[str, Any], field: str) -> list[str]:
     values = document[field]
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise InvalidRequest({field: "a list of UIDs"})

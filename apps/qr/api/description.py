@@ -95,3 +95,12 @@ query: Final = operation(
         ),
     ),
 )
+
+
+result = operation(
+    "The ZIP that an export has made, for some days",
+    name="jobs_result",
+    tag="Jobs",
+    gives={"application/zip": {"type": "string", "format": "binary"}},
+    statuses=(*ASKED, 404),
+)

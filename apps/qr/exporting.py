@@ -1,0 +1,197 @@
+"""The kind of job "export": instances as a ZIP, folders by patient, study and series, kept for some days."""
+
+import os
+import shutil
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from django.conf import settings
+from django.utils import timezone
+
+from apps.accounts.principal import Principal
+from apps.accounts.rest import InvalidRequest, fields
+from apps.audit import trail
+from apps.audit.trail import Actor
+from apps.failpoints import failpoint
+from apps.jobs.kind import Planned
+from apps.jobs.models import Job
+from apps.jobs.run import JobError, JobRun, TryAgain
+from apps.qr import retrieve, wado
+from apps.qr.folders import Folders
+from apps.qr.retrieve import Instances, Stored
+from apps.qr.sending import LEVELS, uids_of
+from apps.storage import archive
+from apps.storage.models import Instance
+from dicom.dicomdir import Directory
+from dicom.errors import DicomError, InvalidDataSet
+from dicom.sop_classes import Service
+
+KIND: Final = "export"
+DAYS: Final = 7
+EXAMPLE: Final = {"study_instance_uids": ["1.2.3"], "dicomdir": True}
+MOST_IN_DICOMDIR: Final = 20_000
+_TELL: Final = 1.0  # seconds between two notes of how far it is
+_NAMES: Final = (
+    "sop_instance_uid",
+    "series__study__patient__patient_id",
+    "series__study__patient__patient_name",
+    "series__study__study_instance_uid",
+    "series__study__study_date",
+    "series__study__study_description",
+    "series__series_instance_uid",
+    "series__series_number",
+    "series__modality",
+    "series__series_description",
+)
+
+
+def may_export(principal: Principal) -> bool:
+    return principal.may(Service.GET)
+
+
+def check(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
+    """UIDs as of "send", and whether there shall be a `dicomdir`. Raises InvalidRequest."""
+    said = fields(arguments, *LEVELS, "dicomdir")
+    if not isinstance(said.get("dicomdir", False), bool):
+        raise InvalidRequest({"dicomdir": "true or false"})
+    asked = {field: uids_of(said, field) for field in LEVELS if said.get(field)}
+    if not asked:
+        raise InvalidRequest({"study_instance_uids": "What is to be exported? One of " + ", ".join(LEVELS)})
+    for field, uids in asked.items():
+        if not retrieve.exist(principal, retrieve.by_any(LEVELS[field], uids)):
+            raise InvalidRequest({field: "Nothing of this is here"})
+    return Planned({**asked, "dicomdir": said.get("dicomdir", False)})
+
+
+def folder() -> Path:
+    return Path(settings.DATA) / "exports"
+
+
+def path_of(job: Job) -> Path | None:
+    """Of what a job has made, as long as it is there."""
+    path = folder() / f"{job.pk}.zip"
+    return path if job.kind == KIND and job.result.get("file") == path.name and path.is_file() else None
+
+
+def export(run: JobRun) -> None:
+    """Written anew by each attempt; whole under its name, or not there."""
+    folder().mkdir(parents=True, exist_ok=True)
+    made = folder() / f"{run.job.pk}.zip"
+    if not made.exists():
+        part = made.with_suffix(f".{run.job.lease}.part")
+        try:
+            count = _write(run, part)
+            failpoint("export.written")
+            os.rename(part, made)
+        except OSError as error:
+            raise TryAgain(f"The export cannot be written: {error.strerror or error}") from error
+        finally:
+            part.unlink(missing_ok=True)
+        run.result(instances=count)
+    failpoint("export.made")
+    expires_at = timezone.now() + timedelta(days=DAYS)
+    run.result(file=made.name, size=made.stat().st_size, expires_at=expires_at.isoformat())
+    run.log(f"{made.stat().st_size >> 20} MiB, to be had until {expires_at:%Y-%m-%d}")
+
+
+def _write(run: JobRun, part: Path) -> int:
+    rows = _rows(run)
+    if shutil.disk_usage(part.parent).free - sum(row.size for row in rows) < settings.MINIMUM_FREE:
+        raise TryAgain("There is no room for it on the disk", delay=timedelta(minutes=10))
+    with tempfile.TemporaryDirectory(dir=part.parent, suffix=".part") as scratch, part.open("wb") as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, strict_timestamps=False) as target:
+            names = _directory(run, rows, Path(scratch), target) if run.arguments["dicomdir"] else {}
+            left_out = _fill(run, rows, names, target)
+        file.flush()
+        os.fsync(file.fileno())
+    studies = sorted({row.study_instance_uid for row in rows})
+    detail = {"instances": len(rows) - left_out, "studies": studies[:100], "job": run.job.pk}
+    trail.record(actor=Actor.of(run.principal), action="export", object=f"job {run.job.pk}", detail=detail)
+    return len(rows) - left_out
+
+
+def _rows(run: JobRun) -> list[Stored]:
+    """Each once, as people look through them."""
+    found: dict[str, Stored] = {}
+    for field, keyword in LEVELS.items():
+        if uids := run.arguments.get(field):
+            for row in retrieve.instances(run.principal, retrieve.by_any(keyword, uids)):
+                found.setdefault(row.sop_instance_uid, row)
+    if not found:
+        raise JobError("Nothing of what was asked for is here any more")
+    return list(found.values())
+
+
+def _fill(run: JobRun, rows: list[Stored], names: Mapping[str, str], target: zipfile.ZipFile) -> int:
+    """How many could not be read, and are left out."""
+    folders, told, left_out = Folders(), 0.0, 0
+    for done, (row, name) in enumerate(_named(rows, names, folders), 1):
+        run.check()
+        try:
+            (file,) = wado.files(Instances.of([row]), wado.AS_STORED)
+            with target.open(zipfile.ZipInfo(name), "w", force_zip64=True) as entry:
+                for piece in file.content:
+                    entry.write(piece)
+        except DicomError as error:
+            left_out += 1
+            run.log(f"{row.sop_instance_uid} is left out: {error}")
+        failpoint("export.instance")
+        if time.monotonic() - told > _TELL or done == len(rows):
+            told = time.monotonic()
+            run.progress(done, len(rows))
+    if left_out == len(rows):
+        raise JobError("None of the files can be read")
+    return left_out
+
+
+def _named(rows: list[Stored], names: Mapping[str, str], folders: Folders) -> Iterator[tuple[Stored, str]]:
+    for start in range(0, len(rows), retrieve.PAGE):
+        page = rows[start : start + retrieve.PAGE]
+        uids = [row.sop_instance_uid for row in page]
+        said = {each[0]: each[1:] for each in Instance.objects.filter(sop_instance_uid__in=uids).values_list(*_NAMES)}
+        for row in page:
+            uid = row.sop_instance_uid
+            if uid in names:
+                yield row, names[uid]
+            elif uid in said:
+                yield row, folders.name(*said[uid])
+
+
+def _directory(run: JobRun, rows: list[Stored], scratch: Path, target: zipfile.ZipFile) -> Mapping[str, str]:
+    """Writes a DICOMDIR into the ZIP; the names of those that are in it."""
+    if len(rows) > MOST_IN_DICOMDIR:
+        raise JobError(f"A DICOMDIR is made of {MOST_IN_DICOMDIR} instances at most")
+    with closing(Directory()) as directory:
+        for row in rows:
+            run.check()
+            try:
+                with archive.open(row) as opened, _reading(opened.fd) as file:
+                    directory.add(file)
+            except (InvalidDataSet, archive.Gone) as error:
+                run.log(f"{row.sop_instance_uid} is not in the DICOMDIR: {error}")
+        names = directory.write(scratch)
+    target.write(scratch / "DICOMDIR", "DICOMDIR")
+    return names
+
+
+def _reading(fd: int) -> BinaryIO:
+    file = os.fdopen(os.dup(fd), "rb")
+    file.seek(0)
+    return file
+
+
+def prune(run: JobRun) -> None:
+    """Files that are old enough, and what dead workers left half done."""
+    limit = time.time() - timedelta(days=DAYS).total_seconds()
+    removed = 0
+    for path in folder().glob("*") if folder().is_dir() else ():
+        if path.stat().st_mtime < limit:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            removed += 1
+    run.log(f"{removed} exports removed")
