@@ -1,6 +1,7 @@
 """Storage, PS3.4 annex B, as SCU: instances straight from disk to the wire, re-encoded only for who needs it."""
 
 import logging
+import ssl
 from collections.abc import Collection, Generator, Iterable, Mapping
 from types import TracebackType
 from typing import Self
@@ -58,6 +59,7 @@ class Sender:
         kinds: Collection[Kind],
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
         pace: Pace | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._host, self._port, self._timeouts = host, port, timeouts
         self._called_ae_title, self._calling_ae_title = called_ae_title, calling_ae_title
@@ -65,7 +67,7 @@ class Sender:
         self._of_class: Mapping[str, int] = {
             sop_class_uid: number for number, proposals in enumerate(self._plan) for sop_class_uid, _ in proposals
         }
-        self._pace = pace
+        self._pace, self._tls = pace, tls
         self._open: dict[int, Association] = {}
         self._useful: set[int] = set()  # of those open, which have taken something
         self._failures = 0
@@ -125,6 +127,7 @@ class Sender:
                 called_ae_title=self._called_ae_title,
                 contexts=self._plan[number],
                 timeouts=self._timeouts,
+                tls=self._tls,
                 pace=self._pace,
             )
             self.associations += 1

@@ -1,5 +1,6 @@
 """Whom to call: AET@HOST:PORT, or the name or AE title of a peer that has an address."""
 
+import ssl
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,7 @@ class Caller:
     target: Target
     ae_title: str
     timeouts: Timeouts = Timeouts()  # noqa: RUF009 - frozen
+    tls: ssl.SSLContext | None = None
 
     def associate(self, contexts: Sequence[tuple[str, Sequence[str]]], **options: Any) -> Association:
         """Raises DimseError."""
@@ -61,6 +63,7 @@ class Caller:
             called_ae_title=self.target.ae_title,
             contexts=contexts,
             timeouts=self.timeouts,
+            tls=self.tls,
             **options,
         )
 
@@ -72,4 +75,5 @@ class Caller:
             calling_ae_title=self.ae_title,
             kinds=kinds,
             timeouts=self.timeouts,
+            tls=self.tls,
         )

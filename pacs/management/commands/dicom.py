@@ -1,5 +1,6 @@
 """The integrated client: Verification, Storage and its commitment, Query/Retrieve, Modality Worklist as SCU."""
 
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from apps.qr.attributes import InformationModel
 from dicom.dimse import Timeouts
 from dicom.errors import DicomError
 from pacs import checks
-from pacs.client import commit, keys, mpps, query, retrieve, target, verbs, worklist
+from pacs.client import commit, examples, keys, mpps, query, retrieve, several, target, tls, verbs, worklist
 from pacs.client.report import Report
 
 LEVELS = ("patient", "study", "series", "image")
@@ -39,8 +40,6 @@ SHOWN_OF_A_STEP = (
 )
 Key = tuple[keys.Path, str]
 DIFFERS, NO_ASSOCIATION = 1, 2  # exit statuses
-EXIT = """exit status: 0 when the peer did all of it, 1 when it refused or failed some, 2 when there was no association
-or the command line is wrong"""
 
 
 class Command(BaseCommand):
@@ -48,12 +47,15 @@ class Command(BaseCommand):
     requires_system_checks = [checks.TAG]
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.epilog = EXIT
+        parser.epilog, parser.formatter_class = examples.EXIT, RawDescriptionHelpFormatter
         common = CommandParser(add_help=False)
-        common.add_argument("target", metavar="PEER", help="Name or AE title of a peer, or AET@HOST:PORT.")
+        common.add_argument(
+            "target", metavar="PEER", help="Name or AE title of a peer, or AET@HOST:PORT; find asks several: A,B."
+        )
         common.add_argument("--calling", default=settings.AE_TITLE, metavar="AET", help="Our AE title (%(default)s).")
         common.add_argument("--json", action="store_true", help="One JSON object a line.")
         common.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="For an answer (%(default)s).")
+        tls.add_arguments(common)
         matching = CommandParser(add_help=False)
         matching.add_argument(
             *("-k", "--key"),
@@ -66,13 +68,20 @@ class Command(BaseCommand):
         asking = CommandParser(add_help=False, parents=[matching])
         asking.add_argument("--level", choices=LEVELS, help="Default: that of the lowest unique key, else study.")
         asking.add_argument("--patient-root", action="store_true", help="Patient Root instead of Study Root.")
-        of = parser.add_subparsers(dest="verb", required=True)
-        of.add_parser("echo", parents=[common], help="Is it there?")
-        store = of.add_parser("store", parents=[common], help="Send files and folders.")
+        verbs_ = parser.add_subparsers(dest="verb", required=True)
+
+        def add(verb: str, **about: Any) -> CommandParser:
+            made: CommandParser = verbs_.add_parser(
+                verb, epilog=examples.of(verb), formatter_class=RawDescriptionHelpFormatter, **about
+            )
+            return made
+
+        add("echo", parents=[common], help="Is it there?")
+        store = add("store", parents=[common], help="Send files and folders.")
         store.add_argument("paths", nargs="+", type=Path, metavar="PATH")
-        find = of.add_parser("find", parents=[common, asking], help="Ask what it has.")
+        find = add("find", parents=[common, asking], help="Ask what it has.")
         find.add_argument("--limit", type=int, default=0, metavar="N", help="Cancel after N answers.")
-        get = of.add_parser("get", parents=[common, asking], help="Retrieve into a folder, on the same association.")
+        get = add("get", parents=[common, asking], help="Retrieve into a folder, on the same association.")
         get.add_argument(
             "--to",
             type=Path,
@@ -83,9 +92,9 @@ class Command(BaseCommand):
         get.add_argument(
             "--sop-class", action="append", default=[], metavar="UID", help="Rare class to propose as well."
         )
-        move = of.add_parser("move", parents=[common, asking], help="Have it send to somebody.")
+        move = add("move", parents=[common, asking], help="Have it send to somebody.")
         move.add_argument("--destination", default=settings.AE_TITLE, metavar="AET", help="Default: us.")
-        steps = of.add_parser("worklist", parents=[common, matching], help="Ask which steps it has scheduled.")
+        steps = add("worklist", parents=[common, matching], help="Ask which steps it has scheduled.")
         steps.add_argument("--limit", type=int, default=0, metavar="N", help="Cancel after N answers.")
         steps.add_argument(
             "--import",
@@ -93,7 +102,7 @@ class Command(BaseCommand):
             action="store_true",
             help="Take them as orders of ours; says what is new or differs.",
         )
-        kept = of.add_parser(
+        kept = add(
             "commit",
             parents=[common, matching],
             help="Ask whether it keeps what it was sent (storage commitment), and wait for its report.",
@@ -108,7 +117,7 @@ class Command(BaseCommand):
             metavar="PORT",
             help="Take the report on an association of the peer's own as well; it must know us by this port.",
         )
-        performed = of.add_parser("mpps", parents=[common, matching], help="Report a step that is performed.")
+        performed = add("mpps", parents=[common, matching], help="Report a step that is performed.")
         performed.add_argument("action", choices=[*scu.ACTIONS, "get"])
         performed.add_argument("uid", nargs="?", default="", metavar="UID", help="Of the step; create makes one.")
         performed.add_argument("--file", type=Path, metavar="JSON", help="Attributes in the DICOM JSON model.")
@@ -118,13 +127,34 @@ class Command(BaseCommand):
         try:
             validate_ae_title(options["calling"])
             timeouts = Timeouts(connect=min(10, options["timeout"]), dimse=options["timeout"])
-            caller = target.Caller(target.find(options["target"]), options["calling"], timeouts)
-            good = VERBS[options["verb"]](caller, report, options)
+            secured = tls.context(options)
+            callers = {
+                name: target.Caller(target.find(name), options["calling"], timeouts, secured)
+                for name in _targets(options)
+            }
+            if len(callers) > 1:
+                good = _find_several(callers, report, options)
+            else:
+                (caller,) = callers.values()
+                good = VERBS[options["verb"]](caller, report, options)
         except (target.InvalidTarget, keys.InvalidKey, DicomError) as error:
             report.record("", error=str(error))
             raise CommandError(str(error), returncode=NO_ASSOCIATION) from error
         if not good:
             raise SystemExit(DIFFERS)
+
+
+def _targets(options: dict[str, Any]) -> list[str]:
+    """Only a query goes to several at once."""
+    if options["verb"] != "find":
+        return [options["target"]]
+    return list(dict.fromkeys(name for part in options["target"].split(",") if (name := part.strip()))) or [""]
+
+
+def _find_several(callers: dict[str, target.Caller], report: Report, options: dict[str, Any]) -> bool:
+    _, level, asked = _asked(options)
+    limit, seconds = options["limit"], options["timeout"]
+    return several.find(callers, report, level=level, keys=asked, shown=SHOWN[level], limit=limit, seconds=seconds)
 
 
 def _asked(options: dict[str, Any]) -> tuple[InformationModel, str, list[Key]]:
