@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from apps.storage import index, intake
-from tests.campaigns import commitment, fsync_order, jobs, load, memory, mpps_kill, openapi, two_nodes, verify
+from tests.campaigns import commitment, fsync_order, jobs, load, memory, mpps_kill, openapi, sending, two_nodes, verify
 from tests.campaigns.kill import Campaign, node_on, postgresql_stopped, sqlite_locked
 from tests.campaigns.receiving import Receiver
 from tests.node import Node
@@ -129,3 +129,8 @@ def test_no_request_that_the_description_allows_or_forbids_ends_in_a_5xx(node: N
     assert not outcome.failures
     found = {name for name in outcome.statuses if name.endswith(" 200")}
     assert len(found) >= 10  # it reaches what we hold, not 404 alone
+
+
+def test_a_large_send_is_followed_cancelled_paused_and_finished(tmp_path: Path) -> None:
+    said = sending.run(tmp_path, instances=600, delay=0.002)
+    assert said.startswith("600 instances: seen to go on")

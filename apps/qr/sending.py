@@ -47,8 +47,8 @@ ATTEMPTS: Final = 1000
 LONGEST_DELAY: Final = timedelta(minutes=10)
 SOON: Final = timedelta(seconds=10)  # where the attempt before got something done
 
-UNRECORDED: Final = 32
-_BATCH: Final = 16
+UNRECORDED: Final = 64
+_BATCH: Final = 32
 _RECORD: Final = 0.25  # seconds after which fewer are written down
 _LOOK: Final = 0.1
 _BEAT: Final = 0.5
@@ -189,7 +189,7 @@ class _Sending:
                 while not self._lanes.over and self._full < _FULL:
                     if more and self._lanes.waiting < _PAGE // 2:
                         more = self._feed(next(pages, None))
-                    self._take(self._lanes.outcomes(_LOOK))
+                    self._take(self._lanes.outcomes(_LOOK, enough=_BATCH))
                     self._look()
         finally:
             self._take(self._lanes.outcomes(0))

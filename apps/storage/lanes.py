@@ -26,10 +26,12 @@ class Lanes:
     def __init__(self, make: Callable[[], Sender], number: int, *, unrecorded: int) -> None:
         self._senders = [make() for _ in range(number)]
         self._most = unrecorded
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        # Two, so that what comes wakes nobody before there is enough of it: threads that take turns cost much.
+        self._changed, self._come = threading.Condition(lock), threading.Condition(lock)
         self._waiting: deque[Source] = deque()
         self._outcomes: list[Outcome] = []
-        self._unrecorded = 0
+        self._unrecorded, self._enough = 0, 1
         self._finished = self._stopping = False
         self._error: BaseException | None = None
         self.reason = ""
@@ -65,10 +67,11 @@ class Lanes:
         with self._changed:
             return not self._running and not self._outcomes
 
-    def outcomes(self, timeout: float) -> list[Outcome]:
-        """What has come since the last call; waits for the first. Raises what a lane broke with."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._outcomes or not self._running, timeout)
+    def outcomes(self, timeout: float, *, enough: int = 1) -> list[Outcome]:
+        """What has come since the last call; waits until it is enough. Raises what a lane broke with."""
+        with self._come:
+            self._enough = enough
+            self._come.wait_for(lambda: len(self._outcomes) >= enough or not self._running, timeout)
             taken, self._outcomes = self._outcomes, []
             if self._error is not None and not taken:
                 raise self._error
@@ -116,6 +119,7 @@ class Lanes:
                 self._waiting.extendleft(reversed(taken))
                 self._running -= 1
                 self._changed.notify_all()
+                self._come.notify()
 
     def _next(self, taken: deque[Source]) -> Iterator[Source]:
         while True:
@@ -124,8 +128,6 @@ class Lanes:
                 if self._stopping or not self._waiting:
                     return
                 source = self._waiting.popleft()
-                if len(self._waiting) <= self._most:
-                    self._changed.notify_all()
             taken.append(source)
             yield source
 
@@ -134,7 +136,8 @@ class Lanes:
             self._changed.wait_for(lambda: self._unrecorded < self._most or self._stopping)
             self._unrecorded += 1
             self._outcomes.append(outcome)
-            self._changed.notify_all()
+            if len(self._outcomes) >= self._enough:
+                self._come.notify()
 
     def __enter__(self) -> Self:
         for thread in self._threads:

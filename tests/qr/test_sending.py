@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from apps.accounts.principal import Kind as Of
@@ -62,7 +63,14 @@ def log(job: Job) -> str:
 
 @contextmanager
 def running(job: Job) -> Iterator[threading.Thread]:
-    thread = threading.Thread(target=run_due, name="jobs of a test")
+
+    def work() -> None:
+        try:
+            run_due()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work, name="jobs of a test")
     thread.start()
     try:
         yield thread
