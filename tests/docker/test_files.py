@@ -22,7 +22,7 @@ from tests.peers import peer
 
 IMAGE = re.compile(r"[a-z]+:\d+\.\d+(\.\d+)?(-[a-z]+)*")
 RUN = DOCKER / "run"
-INTERNAL = {"prepare", "standalone", "web", "dimse", "indexer", "jobs", "ready", "rows-microservice", "rows-hybrid"}
+SCRIPTS = {"prepare", "standalone", "web", "dimse", "indexer", "jobs", "ready", "rows-microservice", "rows-hybrid"}
 
 
 def instructions() -> list[list[tuple[str, str]]]:
@@ -151,7 +151,7 @@ def test_each_service_has_its_container_and_the_port_that_its_row_gets() -> None
 
 
 def test_every_script_is_used_and_takes_the_place_of_its_shell() -> None:
-    assert {path.name for path in RUN.iterdir()} == INTERNAL
+    assert {path.name for path in RUN.iterdir()} == SCRIPTS
     for path in RUN.iterdir():
         assert path.stat().st_mode & 0o111, path.name
         subprocess.run(["sh", "-n", path], check=True)
@@ -169,3 +169,10 @@ def test_haproxy_takes_the_settings_of_the_balanced_mode() -> None:
     balancer: dict[str, Any] = compose.project("hybrid")["services"]["balancer"]
     address = balancer["networks"]["default"]["ipv4_address"]
     assert compose.services("hybrid")["rows"].command == ["docker/run/rows-hybrid", address]
+
+
+def test_the_page_about_deployment_names_every_script_and_mode_and_no_other() -> None:
+    page = (ROOT / "docs" / "DEPLOYMENT.md").read_text()
+    assert set(re.findall(r"docker/run/([a-z-]+)", page)) == SCRIPTS
+    headings = {line[3:].lower() for line in page.splitlines() if line.startswith("## ")}
+    assert set(MODES) <= headings

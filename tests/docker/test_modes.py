@@ -12,6 +12,8 @@ import requests
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
+from dicom.dimse import AssociationEnded, associate
+from dicom.sop_classes import IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION
 from tests.docker.compose import DOCKER
 from tests.docker.mode import Mode
 from tests.haproxy import Balancer
@@ -133,7 +135,28 @@ def test_hybrid(node: Node, broker: str, tmp_path: Path) -> None:
         wait_for(lambda: balancer.servers() == ["UP", "UP"], what="both nodes are up")
         works(node, store=balancer.port, find=query)
         subprocess.run([peer("storescu"), "-aec", "PACS", node.host, str(balancer.port), CT], check=True, timeout=60)
-    nodes = "SELECT DISTINCT node, peer FROM network_associationlog WHERE calling_ae_title = 'STORESCU' ORDER BY node"
-    wait_for(lambda: node.sql(nodes) == [("a", "STORESCU"), ("b", "STORESCU")], what="an association at each node")
+        served = (
+            "SELECT DISTINCT node, peer FROM network_associationlog WHERE calling_ae_title = 'STORESCU' ORDER BY node"
+        )
+        both = [("a", "STORESCU"), ("b", "STORESCU")]
+        wait_for(lambda: node.sql(served) == both, what="an association at each node")
+        assert_aborted_from_elsewhere(node, balancer.port)
     assert node.sql("SELECT count(*) FROM storage_instance") == [(1,)]
     assert set(mode.stop().values()) == {0}
+
+
+def assert_aborted_from_elsewhere(node: Node, port: int) -> None:
+    """An association at a receiving node is ended by who looks at the list on another one."""
+    contexts = [(VERIFICATION, [IMPLICIT_VR_LITTLE_ENDIAN])]
+    assoc = associate(node.host, port, calling_ae_title="STORESCU", called_ae_title="PACS", contexts=contexts)
+    alive = "SELECT node FROM network_associationlog WHERE ended_at IS NULL"
+    assert wait_for(lambda: node.sql(alive))[0][0] in ("a", "b")
+    node.shell(
+        "from apps.accounts.principal import system; from apps.network import log\n"
+        "from apps.network.models import AssociationLog\n"
+        "log.request_abort(AssociationLog.objects.get(ended_at=None), principal=system('test'))"
+    )
+    wait_for(lambda: node.sql(alive) == [], what="it is over")
+    with pytest.raises(AssociationEnded):
+        assoc.c_echo()
+    assoc.close()
