@@ -49,16 +49,16 @@ class Mode:
                     env=self.environment(self.services[name]),
                     capture_output=True,
                     text=True,
-                    timeout=120,
+                    timeout=300,
                 )
                 assert done.returncode == 0, done.stdout + done.stderr
         for name in self.services:
             if name not in ONE_SHOT:
                 self._start(name, commands[name])
-        wait_for(self._answers, timeout=120, every=0.5, what="/health/ready and signs of life")
+        wait_for(self._answers, timeout=300, every=0.5, what="/health/ready and signs of life")
         roles = {self.services[name].environment["PACS_READY_ROLES"]: name for name in self.node.processes}
         for name in roles.values():
-            wait_for(functools.partial(self.is_ready, name), timeout=120, every=0.5, what=f"{name} is ready")
+            wait_for(functools.partial(self.is_ready, name), timeout=300, every=0.5, what=f"{name} is ready")
 
     def _answers(self) -> bool:
         wanted = {
