@@ -30,7 +30,7 @@ from tests.campaigns.kill import node_on
 from tests.campaigns.postgresql import PostgreSQL
 from tests.campaigns.receiving import Receiver
 from tests.console import files
-from tests.node import COMMANDS, Node, free_port, listens, wait_for
+from tests.node import COMMANDS, Node, drop_databases, free_port, listens, wait_for
 
 Say = Callable[[str], None]
 
@@ -235,11 +235,11 @@ def submit(campaign: Campaign, jobs: int, sends: int, port: int) -> None:
     )
 
 
-def stored(node: Node, folder: Path) -> None:
+def stored(node: Node, folder: Path, *, root: str = "1.2.9", studies: int = STUDIES) -> None:
     folder.mkdir()
-    for study in range(STUDIES):
+    for study in range(studies):
         for image in range(1, IMAGES + 1):
-            files.write(folder / f"{study}-{image}.dcm", uid=f"1.2.9.{study}", number=image)
+            files.write(folder / f"{study}-{image}.dcm", uid=f"{root}.{study}", number=image)
     node.manage("import", str(folder))
 
 
@@ -253,28 +253,36 @@ def arrived(receiver: Receiver, sends: int) -> str:
 
 def at_failpoints(campaign: Campaign, port: int, wanted: Mapping[str, Sequence[str]], say: Say) -> None:
     """A worker dies at each step of each of these kinds; another one ends the job."""
-    if "retrieve" in wanted:
-        for role in ("listeners", "indexer"):
-            campaign.node.run(role, COMMANDS[role])
-        wait_for(campaign.node.answers, what="the listeners answer")
-    where = f"{port=}, own_ae_title={campaign.node.ae_title!r}, own_port={campaign.node.dimse_port}"
-    for kind, points in wanted.items():
-        for point in points:
-            asked = f"from tests.campaigns import job_requests; print(job_requests.one({kind!r}, {where}))"
-            job = int(campaign.node.shell(asked).splitlines()[-1])
-            name = campaign.start_worker(0, f"{point}:kill:1")
-            process = campaign.node.processes[name]
-            code = process.wait(60)
-            assert code == -signal.SIGKILL, f"{kind} at {point}: {campaign.node.log_text()[-2000:]}"
-            campaign.note_killed(process.pid)
-            campaign.kills[f"{kind} at {point}"] += 1
-            campaign.node.processes.pop(name)
-            name = campaign.start_worker(0)
-            campaign.settle(120)
-            campaign.node.kill(name)
-            state, done, total = campaign.sql("SELECT state, done, total FROM jobs_job WHERE id = %s", [job])[0]
-            assert (state, done) == ("succeeded", total), f"{kind} killed at {point}: {state}, {done} of {total}"
-        say(f"{kind}: killed at {', '.join(points)}; ended each time")
+    with contextlib.ExitStack() as stack:
+        other = campaign.node
+        if "retrieve" in wanted:
+            campaign.node.run("indexer", COMMANDS["indexer"])
+            other = stack.enter_context(Node(campaign.node.directory))  # retrieved from: one study each time
+            other.manage("prepare")
+            stored(other, other.directory / "files", root="1.2.8", studies=len(wanted["retrieve"]))
+            other.start("listeners")
+        where = f"{port=}, other_ae_title={other.ae_title!r}, other_port={other.dimse_port}"
+        for kind, points in wanted.items():
+            for number, point in enumerate(points):
+                _die_at(campaign, kind, point, f"{kind!r}, {number=}, {where}")
+            say(f"{kind}: killed at {', '.join(points)}; ended each time")
+
+
+def _die_at(campaign: Campaign, kind: str, point: str, arguments: str) -> None:
+    asked = f"from tests.campaigns import job_requests; print(job_requests.one({arguments}))"
+    job = int(campaign.node.shell(asked).splitlines()[-1])
+    name = campaign.start_worker(0, f"{point}:kill:1")
+    process = campaign.node.processes[name]
+    code = process.wait(180)
+    assert code == -signal.SIGKILL, f"{kind} at {point}: {campaign.node.log_text()[-2000:]}"
+    campaign.note_killed(process.pid)
+    campaign.kills[f"{kind} at {point}"] += 1
+    campaign.node.processes.pop(name)
+    name = campaign.start_worker(0)
+    campaign.settle(300)
+    campaign.node.kill(name)
+    state, done, total = campaign.sql("SELECT state, done, total FROM jobs_job WHERE id = %s", [job])[0]
+    assert (state, done) == ("succeeded", total), f"{kind} killed at {point}: {state}, {done} of {total}"
 
 
 @contextlib.contextmanager
@@ -325,6 +333,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--acts", type=int, default=40, help="kills, flushes, restarts (40)")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="postgresql", help="and its broker")
     parser.add_argument("--failpoints", action="store_true", help="also a kill at each step of each kind, lease 3 s")
+    parser.add_argument("--kinds", nargs="*", choices=list(POINTS), help="of these only")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args(arguments)
 
@@ -350,8 +359,10 @@ def main(arguments: Sequence[str]) -> int:
                 campaign_on(chosen.database, Path(folder) / "points", PACS_JOB_LEASE="3") as campaign,
                 Receiver() as receiver,
             ):
-                at_failpoints(campaign, receiver.port, POINTS, say)
+                chosen_points = {kind: POINTS[kind] for kind in chosen.kinds or POINTS}
+                at_failpoints(campaign, receiver.port, chosen_points, say)
                 say(f"{campaign.kills.total()} kills at steps; {campaign.check()}")
+    drop_databases()
     return 0
 
 
