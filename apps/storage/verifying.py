@@ -11,9 +11,10 @@ from typing import Any, Final
 from apps.accounts.principal import Principal
 from apps.accounts.rest import InvalidRequest, fields
 from apps.jobs.kind import Planned
-from apps.jobs.run import JobError, JobRun
+from apps.jobs.run import JobError, JobRun, TryAgain
 from apps.storage import examining
 from apps.storage.models import Instance, QuarantinedInstance, QuarantineState
+from apps.storage.store import Away
 from dicom.values import is_uid
 
 KIND: Final = "verify"
@@ -59,7 +60,11 @@ class _Verification:
         for row in self._rows():
             self.run.check()
             began = time.monotonic()
-            fault = examining.examine(row, found_by=f"job {self.run.job.pk}", watch=self.run.check, from_disk=True)
+            try:
+                fault = examining.examine(row, found_by=f"job {self.run.job.pk}", watch=self.run.check, from_disk=True)
+            except Away as error:
+                self._tell(total)
+                raise TryAgain(str(error)) from error
             self._note(row, fault)
             if time.monotonic() - self.told > _TOLD:
                 self._tell(total)

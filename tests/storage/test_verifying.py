@@ -10,6 +10,7 @@ from apps.jobs.run import JobRun
 from apps.storage import archive as stored
 from apps.storage import examining, placement, verifying
 from apps.storage.models import DamagedFile, Instance, QuarantinedInstance
+from apps.storage.store import Away, store
 from pacs import kinds
 from tests.storage import made
 
@@ -146,3 +147,21 @@ def test_what_cannot_be_read_so_is_refused(arguments: dict[str, object]) -> None
 def test_it_is_an_administrators_and_off_until_he_says_so() -> None:
     kinds.ensure_schedules()
     assert not Schedule.objects.get(name="verify").enabled
+
+
+def test_an_archive_that_is_away_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a bucket that does not answer."""
+
+    def away(*_: object) -> int:
+        raise Away("it does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(store()), "size", away)
+        job = run()
+        assert job.state == JobState.QUEUED
+        assert "error of the program" not in job.error
+    assert not DamagedFile.objects.exists()
+    Job.objects.update(due_at=job.created_at)
+    runner.run_due()
+    job.refresh_from_db()
+    assert (job.state, job.result["checked"]) == (JobState.SUCCEEDED, 7)
