@@ -96,6 +96,9 @@ class Cache:
             return
         self._count(size)
 
+    def has(self, key: str) -> bool:
+        return self._path(key).exists()
+
     def discard(self, key: str) -> None:
         with contextlib.suppress(OSError):
             self._path(key).unlink(missing_ok=True)

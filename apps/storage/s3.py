@@ -11,7 +11,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, flock
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _AT_ONCE: Final = 16  # requests of one process for several files
+_AHEAD: Final = 8
 _PIECE: Final = 1 << 20
 _LOCKS: Final = 1024
 _ATTEMPTS: Final = 2  # to read an object to its end
@@ -75,6 +76,7 @@ class DamagedFile(Exception):
 class S3Store:
     def __init__(self) -> None:
         self._clients: dict[int, Any] = {}  # by process: connections do not survive a fork
+        self._pools: dict[int, ThreadPoolExecutor] = {}
         self._making = threading.Lock()
         self._copies = Cache("archive", settings.ARCHIVE_CACHE)
 
@@ -193,7 +195,13 @@ class S3Store:
             return error
 
     def expect(self, place: str, size: int) -> None:
-        pass
+        """Fetched meanwhile, whole; who opens it waits for that, or finds it."""
+        if not self._copies.has(name_in(place)):
+            self._helpers.submit(self._fetch_ahead, place)
+
+    def _fetch_ahead(self, place: str) -> None:
+        with suppress(OSError):  # who opens it will be told
+            os.close(self.open(place))
 
     def exists(self, place: str) -> bool:
         """By a byte of it: what HEAD answers does not tell a missing file from a missing bucket."""
@@ -248,6 +256,15 @@ class S3Store:
                     self._clients[process] = _settings().connection.meta.client
                 client = self._clients[process]
         return client
+
+    @property
+    def _helpers(self) -> ThreadPoolExecutor:
+        process = os.getpid()
+        with self._making:
+            if process not in self._pools:
+                self._pools.clear()
+                self._pools[process] = ThreadPoolExecutor(_AHEAD, "s3-ahead")
+            return self._pools[process]
 
     @property
     def _bucket(self) -> str:

@@ -23,7 +23,7 @@ from apps.storage.models import DamagedFile, DeletedInstance, FailedFile, Instan
 from apps.storage.s3 import S3Store
 from apps.storage.spool import spool
 from apps.storage.store import Away, store
-from tests.node import free_port
+from tests.node import free_port, wait_for
 from tests.qr.files import keep
 from tests.storage.made import data_set, index, receive
 from tests.storage.rows import difference, rows
@@ -325,3 +325,12 @@ def test_while_the_bucket_is_away_the_web_says_so_and_not_that_images_are_gone(
         answer = admin_client.delete("/dicomweb/studies/1.2.3")
         assert answer.status_code == 503
     assert admin_client.get("/dicomweb/studies/1.2.3/metadata").status_code == 200
+
+
+def test_what_is_expected_is_fetched_before_its_turn(bucket: Server, settings: Settings) -> None:
+    kept = keep(1, 2, 3)
+    forget_copies(settings)
+    for row in Instance.objects.all():
+        the_archive.expect(row)
+    wait_for(lambda: len(copies(settings)) == 3, what="the copies")
+    assert {uid: data(uid) for uid in kept} == kept
