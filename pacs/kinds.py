@@ -14,7 +14,7 @@ from apps.mpps import forwarding, scheduled
 from apps.network import log
 from apps.qr import exporting, retrieving, sending, warm_up, web_retrieving, web_sending
 from apps.routing import route
-from apps.storage import archive, folders, removing, verifying
+from apps.storage import archive, folders, reindex, removing, verifying
 from apps.worklist import import_jobs, linking
 from dicom.sop_classes import Service
 
@@ -123,6 +123,7 @@ KINDS: Mapping[str, Kind] = {
         example={"days": 0},
     ),
     "import": Kind(folders.import_folder, title="Import a folder", check=folders.check, example=folders.EXAMPLE),
+    "reindex": Kind(reindex.reindex_job, title="Take into the index what it lacks", check=reindex.check),
     "warm_caches": Kind(
         warm_up.warm_caches,
         title="Make ready what viewers ask for first",

@@ -1,11 +1,17 @@
 """The image index made again from what is in the archive: files and records of decisions, in the order they came."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
 
+from apps.accounts.principal import Principal
+from apps.accounts.rest import fields
+from apps.failpoints import failpoint
+from apps.jobs.kind import Planned
+from apps.jobs.run import JobError, JobRun, TryAgain
 from apps.storage import decisions, records
 from apps.storage.index import index_batch
 from apps.storage.models import (
@@ -26,6 +32,7 @@ from apps.storage.store import Away, store
 log = logging.getLogger(__name__)
 
 _BATCH = 500
+_MOST_NAMED = 100  # files in the job's log
 _IMAGE_TABLES = (
     SeriesRequest,
     Instance,
@@ -45,6 +52,34 @@ class Report:
     known: int = 0
     decisions: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)  # place, reason
+
+
+def reindex_job(run: JobRun) -> None:
+    """What the index lacks is taken in; nothing is emptied: `manage.py reindex --clear` is for an archive at rest."""
+    total = sum(1 for _ in store().places())
+    done = 0
+
+    def progress(number: int) -> None:
+        nonlocal done
+        done += number
+        run.progress(min(done, total), max(done, total))  # more may have come meanwhile
+        failpoint("reindex.batch")
+        run.check()
+
+    try:
+        report = reindex(progress)
+    except Away as error:
+        raise TryAgain(f"{error} ({error.strerror})") from error
+    run.result(indexed=report.indexed, known=report.known, decisions=report.decisions, failed=len(report.failed))
+    for place, reason in report.failed[:_MOST_NAMED]:
+        run.log(f"{place}: {reason}")
+    if report.failed:
+        raise JobError(f"{len(report.failed)} files cannot be indexed")
+
+
+def check(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
+    """No arguments. Raises InvalidRequest."""
+    return Planned(fields(arguments), key="reindex")
 
 
 def is_empty() -> bool:
