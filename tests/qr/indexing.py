@@ -6,6 +6,9 @@ from contextlib import contextmanager
 
 from django.db import connection
 
+from apps.accounts.principal import system
+from apps.jobs import queue
+from apps.jobs.models import Job
 from apps.storage.indexer import Indexer
 from apps.storage.models import Instance
 from apps.storage.placement import path_of
@@ -51,3 +54,9 @@ def keep(*numbers: int, study: str = "1.2.3", series: str = "1.2.3.1", syntax: s
         receive(kept[uid], transfer_syntax_uid=syntax, sop=uid)
     wait_for(lambda: kept.keys() <= stored().keys(), what="they are indexed")
     return kept
+
+
+def cancel(job: Job) -> None:
+    """From a thread of a server, which keeps no connection of the database."""
+    queue.cancel(job, principal=system("test"))
+    connection.close()

@@ -11,7 +11,7 @@ from pydicom.data import get_testdata_file
 
 from apps.accounts.principal import Kind, Principal, system
 from apps.accounts.rest import InvalidRequest
-from apps.jobs import kind, queue
+from apps.jobs import kind
 from apps.jobs.models import ItemState, Job, JobState
 from apps.jobs.runner import run_due
 from apps.network.models import Peer
@@ -24,7 +24,7 @@ from dicom.encoding import encode_elements, read_identifier
 from dicom.part10 import meta_group
 from dicom.sop_classes import STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE, Service
 from tests.node import free_port, wait_for
-from tests.qr.indexing import indexing, stored
+from tests.qr.indexing import cancel, indexing, stored
 from tests.qr.serving import Serving
 from tests.remotes import Remote, dcmqrscp, files_of_orthanc, orthanc
 from tests.storage.made import CT, EXPLICIT, IMPLICIT, data_set
@@ -265,7 +265,7 @@ def test_a_cancelled_job_cancels_at_the_peer_or_aborts(polite: bool, here: Servi
 
     def retrieve(assoc: Association, message: Message, uids: list[str]) -> None:
         sent(here, data, uids[:1])
-        queue.cancel(job, principal=ME)
+        cancel(job)
         wait_for(lambda: assoc.peer_is_gone() or (polite and assoc.is_cancelled(message)))
         ended.append("aborted" if assoc.ended else "cancelled")
         if not assoc.ended:

@@ -14,7 +14,7 @@ from pydicom.data import get_testdata_file
 
 from apps.accounts.principal import system
 from apps.accounts.rest import InvalidRequest
-from apps.jobs import kind, queue
+from apps.jobs import kind
 from apps.jobs.models import ItemState, Job, JobState
 from apps.jobs.runner import run_due
 from apps.network.models import DicomwebServer
@@ -22,7 +22,7 @@ from apps.qr import arrivals, web_sending
 from apps.storage.models import Instance
 from apps.storage.placement import path_of
 from tests.node import Node, free_port
-from tests.qr.indexing import indexing, keep, stored
+from tests.qr.indexing import cancel, indexing, keep, stored
 from tests.remotes import Remote, files_of_orthanc, orthanc
 from tests.storage.made import EXPLICIT, IMPLICIT
 
@@ -213,7 +213,7 @@ def test_a_cancelled_job_leaves_a_server_that_hangs() -> None:
     waiting = threading.Event()
 
     def answer(request: http.server.BaseHTTPRequestHandler, _: bytes) -> None:
-        queue.cancel(job, principal=ME)
+        cancel(job)
         waiting.wait(60)
 
     with scripted(answer) as url:
