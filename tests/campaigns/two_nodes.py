@@ -105,7 +105,7 @@ def began_once(receiving: Sequence[Node], *, rounds: int, studies: int) -> tuple
         made = [study_of(f"{run + number}", 3) for number in range(studies)]
         senders.round(made)
     for node in receiving:
-        verify.settled(node, timeout=600)
+        verify.settled(node, timeout=3600)
     seconds = time.monotonic() - began
     first, total = receiving[0], rounds * studies
     for table in ("patient", "study", "series"):
@@ -139,7 +139,7 @@ def shared_out(first: Node, studies: Sequence[str]) -> str:
             "    kind.request('send', principal=who, arguments=asked)\n"
         )
         left = "SELECT count(*) FROM jobs_job WHERE kind = 'send' AND state IN ('queued', 'running')"
-        wait_for(lambda: first.sql(left) == [(0,)], timeout=600, every=0.5, what="all is sent")
+        wait_for(lambda: first.sql(left) == [(0,)], timeout=3600, every=0.5, what="all is sent")
     rows = first.sql("SELECT state, attempts, worker FROM jobs_job WHERE kind = 'send'")
     assert {(state, attempts) for state, attempts, _ in rows} == {("succeeded", 1)}, rows[:5]
     arrived = receiver.arrived
