@@ -11,6 +11,7 @@ from django.urls import reverse
 from apps.audit.models import AuditEvent
 from apps.storage.models import Conflict, DeletedInstance, FailedFile, Instance, QuarantinedInstance, Study
 from apps.storage.spool import spool
+from tests.node import wait_for
 from tests.storage import made
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -104,6 +105,7 @@ def test_a_conflict_is_dismissed_by_a_name(browser: Client) -> None:
 
 def test_a_failed_file_is_given_back_to_the_indexer(browser: Client, archive: Path) -> None:
     name = made.receive().name
+    wait_for(lambda: spool().is_waiting(name))  # another thread may be handing it over
     spool().put_aside(name)
     row = FailedFile.objects.create(node="main", name=name, reason="of a test", failed_at="2026-01-01T00:00Z")
     browser.post(url("failedfile_retry", row.pk))
