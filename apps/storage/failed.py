@@ -18,7 +18,7 @@ class NotThere(DicomError):
 
 def retry(*, principal: Principal, row: FailedFile) -> None:
     """Back into `ready/`, from where the indexer takes it. Raises NotThere."""
-    spool = Spool(settings.SPOOLS / row.node, row.node)
+    spool = Spool(settings.SPOOL.parent / row.node, row.node)
     with transaction.atomic():
         FailedFile.objects.filter(pk=row.pk).update(retried_at=timezone.now())
         trail.record(actor=Actor.of(principal), action="retry", object=f"file {row.name}")

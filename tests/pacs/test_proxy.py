@@ -195,8 +195,8 @@ def test_who_calls_from_this_machine_is_trusted_neither_directly_nor_by_a_header
 @pytest.mark.parametrize(
     ("said", "found"),
     [
-        (b"", "no PROXY header of version 2, but 01 00 "),
-        (b"PROXY TCP4 127.0.0.7 127.0.0.1 1 2\r\n", "no PROXY header of version 2, but 50 52 4f 58 59 "),
+        (b"", "a DICOM association without PROXY header"),
+        (b"PROXY TCP4 127.0.0.7 127.0.0.1 1 2\r\n", "version 1 of the PROXY protocol"),
         (header(family=0x12), "family 0x12"),
     ],
 )
