@@ -209,6 +209,8 @@ def test_a_balancer_that_sends_no_header_is_turned_away_and_the_reason_listed(
 
 
 def test_probes_of_a_balancer_leave_no_trace(running: Node) -> None:
+    assert answer(running, "BEFORE", said=header(CLIENT)) == REJECTED
+    wait_for(lambda: refusals(running, "BEFORE"))  # what was refused earlier is written with it
     running.sql("DELETE FROM network_refusedcaller")
     for said in (b"", header(command=0x20, family=0)):
         with socket.create_connection((running.host, running.dimse_port)) as probe:
