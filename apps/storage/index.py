@@ -19,7 +19,7 @@ from apps.failpoints import failpoint
 from apps.jobs import outbox
 from apps.storage import placement, upsert, versions
 from apps.storage.entities import Raced
-from apps.storage.models import DeletedInstance, QuarantinedInstance
+from apps.storage.models import DamagedFile, DeletedInstance, QuarantinedInstance
 from apps.storage.reading import Reading, reading
 from apps.storage.rebuild import Files
 from apps.storage.received import Received
@@ -119,6 +119,7 @@ def _sort_out(cursor: CursorWrapper, readings: Sequence[Reading]) -> _Batch:
     decided = {
         name for table in (_QUARANTINED, _DELETED) for (name,) in table.select(cursor, ("name",), {"name": names})
     }
+    broken = _broken({name for name, digest in held.values()}) if held else frozenset()
     batch = _Batch()
     for one in readings:
         name, digest = held.get(one.sop_instance_uid, ("", ""))
@@ -127,12 +128,17 @@ def _sort_out(cursor: CursorWrapper, readings: Sequence[Reading]) -> _Batch:
         if not name:
             batch.fresh.append(one)
             held[one.sop_instance_uid] = (one.name, one.received.digest)
-        elif digest == one.received.digest and name < one.name:
+        elif digest == one.received.digest and name < one.name and name not in broken:
             log.info("the same instance again: %s, file %s is not kept", one.sop_instance_uid, one.name)
             batch.redundant.append(placement.place_of(one.name))
         else:
             batch.repeated.append(one)
     return batch
+
+
+def _broken(names: Collection[str]) -> Collection[str]:
+    """Of these files: another of the same data is welcome."""
+    return frozenset(DamagedFile.objects.filter(name__in=names, is_open=True).values_list("name", flat=True))
 
 
 def announce(studies: Collection[str]) -> None:

@@ -5,7 +5,7 @@ Decided as if they were looked at in order of reception (and of human decisions)
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from django.db.backends.utils import CursorWrapper
@@ -13,7 +13,7 @@ from django.db.backends.utils import CursorWrapper
 from apps.network.models import DuplicatePolicy
 from apps.storage import compare, conflicts, placement, upsert
 from apps.storage.conflicts import SERIES_OF_INSTANCE, Subject
-from apps.storage.models import ConflictKind, Instance, QuarantinedInstance, QuarantineState, StoredFile
+from apps.storage.models import ConflictKind, DamagedFile, Instance, QuarantinedInstance, QuarantineState, StoredFile
 from apps.storage.reading import Reading
 from apps.storage.rebuild import Files, rebuild
 from apps.storage.spool import moment, received_ns
@@ -109,6 +109,7 @@ class _Instance:
         rows: list[StoredFile] = [*([self.current] if self.current else []), *self.kept.values()]
         self.readings = {one.name: one for one in files.of(row.path for row in rows)}
         self.known = [self._known(row) for row in rows]
+        self.heirs: dict[str, upsert.Decided] = {}  # by name, the place in the order that a broken file left
 
     def _known(self, row: StoredFile) -> Version:
         if row.decided_ns is not None:
@@ -123,6 +124,7 @@ class _Instance:
         settled = Settled()
         if not self.known and not arrivals:
             return settled
+        arrivals = self._mended(arrivals, settled)
         choice = choose([*self.known, *arrivals], self._same)
         for version in choice.redundant:
             self._drop(version)
@@ -134,6 +136,22 @@ class _Instance:
             settled.instances = {self.uid}
         self._list_series([choice.current, *choice.quarantined])
         return settled
+
+    def _mended(self, arrivals: list[Version], settled: Settled) -> list[Version]:
+        """A current file that was found missing or damaged gives its place to the same data set, come again."""
+        broken = next((version for version in self.known if self.current and version.name == self.current.name), None)
+        heir = next((version for version in arrivals if broken and version.digest == broken.digest), None)
+        if broken is None or heir is None or not self._is_broken(broken):
+            return arrivals
+        log.warning("%s came again: file %s takes the place of %s, which is broken", self.uid, heir.name, broken.name)
+        DamagedFile.objects.filter(name=broken.name).update(is_open=False, last_seen=moment(received_ns(heir.name)))
+        self.known.remove(broken)
+        self.heirs[heir.name] = upsert.Decided(broken.at, bool(broken.forced))
+        settled.redundant.append(placement.place_of(broken.name))
+        return [replace(one, at=broken.at, forced=broken.forced) if one is heir else one for one in arrivals]
+
+    def _is_broken(self, version: Version) -> bool:
+        return DamagedFile.objects.filter(name=version.name, is_open=True).exists()
 
     def accept(self, row: QuarantinedInstance, *, at: int, by: str) -> set[str]:
         self.readings |= {one.name: one for one in self.files.of([row.path])}
@@ -204,7 +222,7 @@ class _Instance:
         row = self.kept.pop(version.name, None)
         if row is not None:
             row.delete()
-        decided = upsert.Decided(row.decided_ns, row.decided_current) if row else None
+        decided = upsert.Decided(row.decided_ns, row.decided_current) if row else self.heirs.get(version.name)
         return studies | upsert.add(self.cursor, [self.readings[version.name]], files=self.files, decided=decided)
 
     def _list_series(self, versions: Iterable[Version]) -> None:
