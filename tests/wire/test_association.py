@@ -12,7 +12,7 @@ from tests.wire.calls import VERIFICATION, Archive, rejection, results, send, sy
 
 pytestmark = pytest.mark.live
 
-NOT_OFFERED = "1.2.840.10008.1.20.1"
+NOT_OFFERED = "1.2.840.10008.5.1.1.9"  # Basic Grayscale Print Management
 DIRECTORY = "1.2.840.10008.1.3.10"
 JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
