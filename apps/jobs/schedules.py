@@ -96,7 +96,7 @@ def _fire(schedule: Schedule, now: datetime) -> bool:
         raise
     except DicomError as error:
         said = str(error)
-    except Exception:
+    except Exception:  # a bug: named by a reference, like that of a job
         reference = secrets.token_hex(4)
         logger.exception("Schedule %s broke, reference %s", schedule, reference)
         said = f"An error of the program, reference {reference} in the log"
