@@ -116,6 +116,7 @@ class PeerRules:
     maximum_associations: int = 0
     idle_timeout: int | None = None
     commits_storage: bool = False
+    rate_limit: int = 0  # KiB/s
 
     def principal(self, address: str, calling_ae_title: str = "") -> Principal:
         """The calling AE title matters where one row stands for many callers."""

@@ -1,11 +1,13 @@
 """The DIMSE edge of Query/Retrieve, PS3.4 annex C: open the request, call one verb, name the status."""
 
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from time import monotonic
 
 from apps.network import answering
 from apps.network.answering import MISREAD, answer, refuse, respond, switches
+from apps.network.pacing import pace_of
 from apps.network.rules import PeerRules
 from apps.network.session import Session
 from apps.qr import query, retrieve, suboperations
@@ -19,7 +21,7 @@ from apps.storage.attempts import store_each
 from apps.storage.scu import Sender
 from apps.storage.sources import Archived
 from dicom import status
-from dicom.dimse import Association, DimseError, Message
+from dicom.dimse import Association, DimseError, Message, Pace
 from dicom.tally import Tally
 
 LOOK = 0.05  # seconds between looks at what was sent, and for a C-CANCEL; oftener would be in the way of sending
@@ -93,10 +95,11 @@ def _move(session: Session, assoc: Association, message: Message) -> int:
         called_ae_title=destination.ae_title,
         calling_ae_title=session.listener.ae_title,
         kinds=found.kinds,
+        pace=_pace(session, destination),
     )
     originator = (session.calling_ae_title, message.command.message_id)
     with Transfer(sender, found, originator) as transfer:
-        cancelled = _watch(assoc, message, transfer, tally)
+        cancelled = _watch(assoc, message, transfer, tally, partial(_pace, session, destination))
         try:
             transfer.stop()
         except DimseError as error:
@@ -108,10 +111,19 @@ def _move(session: Session, assoc: Association, message: Message) -> int:
     return tally.finish(assoc, message, cancelled=cancelled)
 
 
-def _watch(assoc: Association, message: Message, transfer: Transfer, tally: Tally[Stored]) -> bool:
+def _pace(session: Session, destination: PeerRules) -> Pace:
+    """As the destination's row says by now."""
+    now = session.rules.rules.peer(destination.name) or destination
+    return pace_of(now.name, now.rate_limit)
+
+
+def _watch(
+    assoc: Association, message: Message, transfer: Transfer, tally: Tally[Stored], look: Callable[[], object]
+) -> bool:
     """Tell the requester how it goes, until it is over or nobody wants it any more; whether it was cancelled."""
     heard = monotonic()
     while not transfer.over and not assoc.stopping:
+        look()
         outcomes = transfer.outcomes(LOOK)
         for outcome in outcomes:
             tally.note(outcome.sop_instance_uid, outcome.status, outcome.comment)

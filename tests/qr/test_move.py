@@ -5,6 +5,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
 )
 
+from apps.network import pacing
 from apps.network.database import borrowed
 from apps.qr import scp, suboperations
 from apps.storage.attempts import Outcome
@@ -24,6 +26,7 @@ from apps.storage.models import Instance
 from apps.storage.scu import Sender
 from apps.storage.sources import Archived
 from dicom.dimse import Association, Timeouts
+from tests.dicom.dimse.test_pace import Watched
 from tests.node import free_port, wait_for
 from tests.peers import peer
 from tests.qr.conftest import Serve
@@ -165,6 +168,46 @@ def test_a_destination_that_refuses_us_has_failed_for_all(serve: Serve, quick: N
     with Receiver() as receiver:
         receiver.acceptor.negotiate = _raise  # type: ignore[method-assign, assignment]
         assert last(move(serve(peers={"DEST": receiver.port}), **STUDY))[:2] == (FAILED, (0, 2, 0))
+
+
+def limit(serving: Serving, rate: int) -> None:
+    """Of all peers, in KiB/s; as an administrator sets it while the listener runs."""
+    rules = serving.rules.rules
+    serving.rules.rules = replace(rules, peers=tuple(replace(one, rate_limit=rate) for one in rules.peers))
+
+
+def test_a_destination_gets_no_more_a_second_than_its_row_says(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = keep(*range(1, 9))
+    pace = Watched(0)
+    monkeypatch.setitem(pacing._paces, "DEST", pace)
+    began = pace.time.now
+    with Receiver() as receiver:
+        serving = serve(peers={"DEST": receiver.port})
+        limit(serving, 4)
+        assert last(move(serving, **STUDY)) == (SUCCESS, (8, 0, 0), [])
+    assert_same(kept, {one.sop_instance_uid: one.data_set for one in receiver.arrived})
+    assert 24_000 / 4096 < pace.time.now - began < 2 * 24_000 / 4096
+    assert pace.most_in(1.0) < 2 * 4096
+
+
+def test_a_limit_that_is_lifted_holds_back_no_move_that_runs_already(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(*range(1, 9))
+    pace = Watched(0)
+    monkeypatch.setitem(pacing._paces, "DEST", pace)
+
+    def answer(number: int, assoc: Association) -> int:
+        if number == 2:
+            limit(serving, 0)
+            wait_for(lambda: pace.rate == 0)
+        return 0
+
+    with Receiver(answer=answer) as receiver:
+        serving = serve(peers={"DEST": receiver.port})
+        limit(serving, 4)
+        assert last(move(serving, **STUDY)) == (SUCCESS, (8, 0, 0), [])
+    assert pace.rate == 0
 
 
 def _raise(*_: object) -> None:
