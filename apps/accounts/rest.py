@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import orjson
 from django.core.exceptions import ValidationError
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
@@ -35,6 +36,7 @@ MOST: Final = 1000
 _LOST_PLUS: Final = re.compile(r" (?=\d\d:?\d\d$)")  # of an offset that was not percent-encoded
 
 Params = Mapping[str, Sequence[str]]
+Filters = Mapping[str, Callable[[Sequence[str]], Q]]
 
 
 class InvalidRequest(DicomError):
@@ -238,6 +240,23 @@ def known(request: Request, *names: str) -> Mapping[str, list[str]]:
     if unknown := {name[:64]: "no such parameter" for name in params if name not in names}:
         raise InvalidRequest(unknown)
     return params
+
+
+def filtered(params: Params, by: Filters) -> Q:
+    """What all filters that are given leave. Raises InvalidRequest, naming every one that is wrong."""
+    errors: dict[str, str] = {}
+    found = Q()
+    for name, values in params.items():
+        make = by.get(name)
+        try:
+            if make is None:
+                raise InvalidValue("no such filter")
+            found &= make(values)
+        except InvalidValue as error:
+            errors[name[:64]] = str(error)
+    if errors:
+        raise InvalidRequest(errors)
+    return found
 
 
 def one(params: Params, name: str) -> str:

@@ -1,13 +1,13 @@
 """Filters as addresses have them -> jobs, the latest first."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
 from django.db.models import Q, TextChoices
 
 from apps.accounts.principal import Principal
-from apps.accounts.rest import InvalidRequest, moment
+from apps.accounts.rest import Filters, Params, filtered, moment
 from apps.jobs.models import Job, JobState
 from dicom.errors import InvalidValue
 
@@ -55,7 +55,7 @@ def _created(comparison: str, values: Sequence[str]) -> Q:
     return Q(**{f"created_at__{comparison}": found}) if found else Q()
 
 
-FILTERS: Final[Mapping[str, Callable[[Sequence[str]], Q]]] = {
+FILTERS: Final[Filters] = {
     "state": partial(among, JobState),
     "kind": partial(_equal, "kind"),
     "peer": partial(_named, "peer"),
@@ -66,20 +66,9 @@ FILTERS: Final[Mapping[str, Callable[[Sequence[str]], Q]]] = {
 }
 
 
-def page(
-    params: Mapping[str, Sequence[str]], *, principal: Principal, limit: int, before: int | None = None
-) -> list[Job]:
+def page(params: Params, *, principal: Principal, limit: int, before: int | None = None) -> list[Job]:
     """One more than `limit` where there are more. Raises InvalidRequest, naming every filter that is wrong."""
-    errors: dict[str, str] = {}
-    found = Q(pk__lt=before) if before is not None else Q()
-    for name, values in params.items():
-        make = FILTERS.get(name)
-        try:
-            if make is None:
-                raise InvalidValue("no such filter")
-            found &= make(values)
-        except InvalidValue as error:
-            errors[name[:64]] = str(error)
-    if errors:
-        raise InvalidRequest(errors)
+    found = filtered(params, FILTERS)
+    if before is not None:
+        found &= Q(pk__lt=before)
     return list(Job.objects.visible_to(principal).filter(found).order_by("-pk")[: limit + 1])

@@ -1,13 +1,13 @@
 """Filters as addresses have them -> performed steps, the latest first."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from django.db.models import Q
 
 from apps.accounts.principal import Principal
-from apps.accounts.rest import InvalidRequest
+from apps.accounts.rest import Filters, Params, filtered
 from apps.lookups import Kind, condition
 from apps.mpps.models import PerformedProcedureStep, PerformedStatus, ScheduledStepAttributes
 from apps.worklist.search import moment
@@ -64,7 +64,7 @@ def _changed_since(values: Sequence[str]) -> Q:
     return Q(changed_at__gte=since) if since else Q()
 
 
-FILTERS: Final[Mapping[str, Callable[[Sequence[str]], Q]]] = {
+FILTERS: Final[Filters] = {
     **{name: partial(_matching, *column) for name, column in _COLUMNS.items()},
     **{name: partial(_of_scheduled, *column) for name, column in _OF_SCHEDULED.items()},
     "status": _status,
@@ -73,21 +73,10 @@ FILTERS: Final[Mapping[str, Callable[[Sequence[str]], Q]]] = {
 }
 
 
-def page(
-    params: Mapping[str, Sequence[str]], *, principal: Principal, limit: int, before: int | None
-) -> list[PerformedProcedureStep]:
+def page(params: Params, *, principal: Principal, limit: int, before: int | None) -> list[PerformedProcedureStep]:
     """One more than `limit` where there are more. Raises InvalidRequest, naming every filter that is wrong."""
-    errors: dict[str, str] = {}
-    found = Q(pk__lt=before) if before is not None else Q()
-    for name, values in params.items():
-        make = FILTERS.get(name)
-        try:
-            if make is None:
-                raise InvalidValue("no such filter")
-            found &= make(values)
-        except InvalidValue as error:
-            errors[name[:64]] = str(error)
-    if errors:
-        raise InvalidRequest(errors)
+    found = filtered(params, FILTERS)
+    if before is not None:
+        found &= Q(pk__lt=before)
     steps = PerformedProcedureStep.objects.visible_to(principal).filter(found).order_by("-pk")
     return list(steps.prefetch_related("scheduled")[: limit + 1])
