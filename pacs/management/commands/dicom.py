@@ -1,23 +1,18 @@
 """The integrated client: Verification, Storage and its commitment, Query/Retrieve, Modality Worklist as SCU."""
 
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from apps.mpps import scu
 from apps.network.validators import validate_ae_title
 from apps.qr.attributes import InformationModel
 from dicom.dimse import Timeouts
 from dicom.errors import DicomError
 from pacs import checks
-from pacs.client import commit, examples, keys, mpps, query, retrieve, several, target, tls, verbs, worklist
+from pacs.client import arguments, commit, keys, mpps, query, retrieve, several, target, tls, verbs, worklist
 from pacs.client.report import Report
 
-LEVELS = ("patient", "study", "series", "image")
 # Always asked for: what identifies, and what a person wants to see.
 SHOWN = {
     "patient": ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
@@ -47,80 +42,7 @@ class Command(BaseCommand):
     requires_system_checks = [checks.TAG]
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.epilog, parser.formatter_class = examples.EXIT, RawDescriptionHelpFormatter
-        common = CommandParser(add_help=False)
-        common.add_argument(
-            "target", metavar="PEER", help="Name or AE title of a peer, or AET@HOST:PORT; find asks several: A,B."
-        )
-        common.add_argument("--calling", default=settings.AE_TITLE, metavar="AET", help="Our AE title (%(default)s).")
-        common.add_argument("--json", action="store_true", help="One JSON object a line.")
-        common.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="For an answer (%(default)s).")
-        tls.add_arguments(common)
-        matching = CommandParser(add_help=False)
-        matching.add_argument(
-            *("-k", "--key"),
-            dest="keys",
-            action="append",
-            default=[],
-            metavar="KEY[=VALUE]",
-            help="Such as PatientID=1*, 0008,0020 or SEQUENCE.KEY; may be repeated.",
-        )
-        asking = CommandParser(add_help=False, parents=[matching])
-        asking.add_argument("--level", choices=LEVELS, help="Default: that of the lowest unique key, else study.")
-        asking.add_argument("--patient-root", action="store_true", help="Patient Root instead of Study Root.")
-        verbs_ = parser.add_subparsers(dest="verb", required=True)
-
-        def add(verb: str, **about: Any) -> CommandParser:
-            made: CommandParser = verbs_.add_parser(
-                verb, epilog=examples.of(verb), formatter_class=RawDescriptionHelpFormatter, **about
-            )
-            return made
-
-        add("echo", parents=[common], help="Is it there?")
-        store = add("store", parents=[common], help="Send files and folders.")
-        store.add_argument("paths", nargs="+", type=Path, metavar="PATH")
-        find = add("find", parents=[common, asking], help="Ask what it has.")
-        find.add_argument("--limit", type=int, default=0, metavar="N", help="Cancel after N answers.")
-        get = add("get", parents=[common, asking], help="Retrieve into a folder, on the same association.")
-        get.add_argument(
-            "--to",
-            type=Path,
-            default=Path(),
-            metavar="FOLDER",
-            help="Where UID.dcm is written; default: the current folder.",
-        )
-        get.add_argument(
-            "--sop-class", action="append", default=[], metavar="UID", help="Rare class to propose as well."
-        )
-        move = add("move", parents=[common, asking], help="Have it send to somebody.")
-        move.add_argument("--destination", default=settings.AE_TITLE, metavar="AET", help="Default: us.")
-        steps = add("worklist", parents=[common, matching], help="Ask which steps it has scheduled.")
-        steps.add_argument("--limit", type=int, default=0, metavar="N", help="Cancel after N answers.")
-        steps.add_argument(
-            "--import",
-            dest="take",
-            action="store_true",
-            help="Take them as orders of ours; says what is new or differs.",
-        )
-        kept = add(
-            "commit",
-            parents=[common, matching],
-            help="Ask whether it keeps what it was sent (storage commitment), and wait for its report.",
-            description="Asks about the instances in files and folders, or, by -k, about instances of this archive: "
-            "-k StudyInstanceUID=1.2.3",
-        )
-        kept.add_argument("paths", nargs="*", type=Path, metavar="PATH")
-        kept.add_argument("--wait", type=float, default=60, metavar="SECONDS", help="For the report (%(default)s).")
-        kept.add_argument(
-            "--listen",
-            type=int,
-            metavar="PORT",
-            help="Take the report on an association of the peer's own as well; it must know us by this port.",
-        )
-        performed = add("mpps", parents=[common, matching], help="Report a step that is performed.")
-        performed.add_argument("action", choices=[*scu.ACTIONS, "get"])
-        performed.add_argument("uid", nargs="?", default="", metavar="UID", help="Of the step; create makes one.")
-        performed.add_argument("--file", type=Path, metavar="JSON", help="Attributes in the DICOM JSON model.")
+        arguments.add(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         report = Report(self.stdout, as_json=options["json"])
