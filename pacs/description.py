@@ -15,7 +15,7 @@ from apps.network.api import description as network
 from apps.qr.api import description as remote
 from apps.qr.attributes import ATTRIBUTES, Level
 from apps.routing.api import description as routing
-from apps.worklist.api import description as worklist
+from apps.worklist.api import schemas as worklist
 
 Json = dict[str, Any]
 

@@ -1,6 +1,5 @@
-"""The worklist in the OpenAPI description: schemas from the table of attributes, and examples."""
+"""The worklist in the OpenAPI description: its operations, and examples."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from drf_spectacular.utils import OpenApiParameter
@@ -20,192 +19,13 @@ from apps.accounts.describing import (
 )
 from apps.accounts.rest import JSON
 from apps.lookups import Kind
-from apps.worklist import plain, schedule
-from apps.worklist.attributes import BY_NAME, Attribute
+from apps.worklist.api.schemas import EVENT, ORDER_EXAMPLE, ROW_EXAMPLE, STATE, TEXT, described
 from apps.worklist.models import LinkState, StepStatus
-from apps.worklist.order import LENGTHS, LONGEST_DURATION
 from apps.worklist.search import CHANGED_SINCE, FILTERS, SHORT, STATUS
 from dicom.media import JSON as DICOM_JSON
 
 WORKLIST: Final = "Worklist"
 LINKS: Final = "Studies and orders"
-
-_TEXT: Final[Schema] = {"type": "string"}
-_CODE: Final[Schema] = {
-    "type": "object",
-    "description": "PS3.3 Table 8.8-1; more elements by tag, as DICOM JSON has them",
-    "properties": {
-        "code_value": {**_TEXT, "maxLength": 16},
-        "coding_scheme_designator": {**_TEXT, "maxLength": 16},
-        "coding_scheme_version": {**_TEXT, "maxLength": 16},
-        "code_meaning": {**_TEXT, "maxLength": 64},
-    },
-    "required": ["code_value", "code_meaning"],
-}
-_FORMS: Final = {
-    "DA": "`20261125` or `2026-11-25`",
-    "TM": "`0830`, `083000` or `08:30`; local, never shifted",
-    "PN": "family^given^middle^prefix^suffix; other scripts after `=`",
-}
-_EXAMPLES: Final[Mapping[str, str]] = {
-    "patient_id": "17",
-    "patient_name": "Doe^Jane",
-    "patient_birth_date": "19800102",
-    "patient_sex": "F",
-    "accession_number": "A0001",
-    "modality": "CT",
-    "scheduled_station_ae_title": "CT1",
-    "scheduled_procedure_step_start_date": "20261125",
-    "scheduled_procedure_step_start_time": "083000",
-    "requested_procedure_description": "CT head without contrast",
-}
-ORDER_EXAMPLE: Final[Mapping[str, Any]] = {
-    **_EXAMPLES,
-    "requested_procedure_code_sequence": [
-        {"code_value": "CTHEAD", "coding_scheme_designator": "99LOCAL", "code_meaning": "CT head"}
-    ],
-    "duration_minutes": 20,
-}
-ROW_EXAMPLE: Final[Mapping[str, Any]] = {
-    "id": 17,
-    "status": "SCHEDULED",
-    "version": "1.1.1.1",
-    **ORDER_EXAMPLE,
-    "requested_procedure_id": "P0000017",
-    "scheduled_procedure_step_id": "S0000017",
-    "study_instance_uid": "2.25.329800735698586629295641978511506172918",
-    "created_at": "2026-11-24T15:04:05.123456Z",
-    "changed_at": "2026-11-24T15:04:05.123456Z",
-    "linked_studies": [],
-}
-
-
-def _described(attribute: Attribute) -> str:
-    tag = f"({attribute.tag >> 16:04X},{attribute.tag & 0xFFFF:04X}) {attribute.vr} {attribute.keyword}"
-    form = _FORMS.get(attribute.vr)
-    return f"{tag}: {form}" if form else tag
-
-
-def _property(name: str, attribute: Attribute, *, given: bool) -> Schema:
-    about: dict[str, Any] = {"description": _described(attribute)}
-    if name in _EXAMPLES:
-        about["example"] = _EXAMPLES[name]
-    if name.endswith("_sequence"):
-        return {**about, "type": "array", "items": reference("Code")}
-    text: dict[str, Any] = dict(_TEXT)
-    if attribute.among:
-        text["enum"] = [*attribute.among, ""]
-    elif attribute.vr in LENGTHS and not attribute.several and attribute.vr != "PN":
-        text["maxLength"] = LENGTHS[attribute.vr]
-    if given and attribute.several:
-        return {**about, "oneOf": [text, {"type": "array", "items": text}]}
-    if given and attribute.vr in ("DS", "US"):
-        return {**about, "oneOf": [text, {"type": "number"}]}
-    return {**about, **text}
-
-
-_DURATION: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": LONGEST_DURATION}
-_DATA_SET: Final[Schema] = {"type": "object", "description": "The DICOM JSON model (PS3.18 annex F)"}
-_MOMENT: Final[Schema] = {"type": "string", "format": "date-time"}
-_STUDY: Final[Schema] = {
-    "type": "object",
-    "properties": {
-        "study_instance_uid": _TEXT,
-        "link": {"type": "integer"},
-        "number_of_study_related_series": {"type": "integer"},
-        "number_of_study_related_instances": {"type": "integer"},
-    },
-}
-_GIVEN: Final = {name: {**_property(name, each, given=True), "nullable": True} for name, each in BY_NAME.items()}
-_SHOWN: Final = {name: _property(name, each, given=False) for name, each in BY_NAME.items()}
-_STATE: Final[Mapping[str, Schema]] = {
-    "id": {"type": "integer"},
-    "status": {"type": "string", "enum": StepStatus.values},
-    "version": {"type": "string", "description": "Changes with every row of the order"},
-    "created_at": _MOMENT,
-    "changed_at": _MOMENT,
-}
-_EVENT: Final[Schema] = {
-    "type": "object",
-    "properties": {name: _TEXT for name in ("action", "status", "actor", "reason")}
-    | {"at": _MOMENT, "detail": {"type": "object", "description": "Attribute: [before, after]"}},
-}
-
-SCHEMAS: Final[Mapping[str, Schema]] = {
-    "Code": _CODE,
-    "Order": {
-        "type": "object",
-        "description": "All levels at once: the levels above a step are made, or joined by patient ID, accession "
-        "number and requested procedure ID. Numbers and UIDs that are not given are generated; null: there is none.",
-        "properties": {
-            **_GIVEN,
-            plain.DURATION: {**_DURATION, "nullable": True},
-            plain.OTHERS: _DATA_SET,
-            "status": {"type": "string", "enum": sorted(schedule.FIRST)},
-        },
-        "required": ["patient_id", "patient_name"],
-    },
-    "OrderChanges": {
-        "type": "object",
-        "properties": {**_GIVEN, plain.DURATION: {**_DURATION, "nullable": True}, plain.OTHERS: _DATA_SET},
-    },
-    "ScheduledProcedureStep": {
-        "type": "object",
-        "properties": {
-            **_STATE,
-            **_SHOWN,
-            plain.DURATION: {**_DURATION, "nullable": True},
-            plain.OTHERS: _DATA_SET,
-            "linked_studies": {"type": "array", "items": _STUDY},
-        },
-        "required": [*_STATE, *_SHOWN],
-    },
-    "WorklistItem": {
-        **_DATA_SET,
-        "description": "The data set of a worklist answer (PS3.4 Table K.6-1) in the DICOM JSON model",
-    },
-    "Outcomes": {
-        "type": "object",
-        "properties": {
-            "created": {"type": "integer"},
-            "failed": {"type": "integer"},
-            "results": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "status": {"type": "integer"},
-                        "row": reference("ScheduledProcedureStep"),
-                        "title": _TEXT,
-                        "errors": {"type": "object", "additionalProperties": _TEXT},
-                    },
-                    "required": ["status"],
-                },
-            },
-        },
-        "required": ["created", "failed", "results"],
-    },
-    "StudyLink": {
-        "type": "object",
-        "properties": {
-            **{
-                name: _TEXT
-                for name in ("version", "study_instance_uid", "matched_by", "question", "decided_by", "reason")
-            },
-            "id": {"type": "integer"},
-            "state": {"type": "string", "enum": LinkState.values},
-            "differences": {
-                "type": "object",
-                "additionalProperties": {"type": "object", "properties": {"study": _TEXT, "order": _TEXT}},
-            },
-            "changed_at": _MOMENT,
-            "study": {"type": "object", "nullable": True},
-            "order": {"type": "object"},
-            "history": {"type": "array", "items": {"type": "object"}},
-        },
-        "required": ["id", "state", "study_instance_uid"],
-    },
-}
 
 _STEP: Final = reference("ScheduledProcedureStep")
 _ITEM: Final = reference("WorklistItem")
@@ -214,7 +34,7 @@ _UPDATE_PATIENT: Final = OpenApiParameter(
     "update_patient", bool, description="A known patient's name, birth date and sex may change"
 )
 _ATOMIC: Final = OpenApiParameter("atomic", bool, description="All or none")
-_REASON: Final[Schema] = {"type": "object", "properties": {"reason": _TEXT}}
+_REASON: Final[Schema] = {"type": "object", "properties": {"reason": TEXT}}
 _CHANGED: Final = (*SENT, 404, 412)
 _RANGES: Final = {Kind.DATE: "A day or a range: `20261101-20261130`", Kind.TIME: "A time or a range: `0800-1200`"}
 
@@ -226,7 +46,7 @@ def _filter(name: str) -> OpenApiParameter:
         return OpenApiParameter(name, str, description=f"Short for `{attribute.name}`")
     pattern = "`*` and `?` stand for any characters; without case and accents" if "name" in kind else ""
     text = _RANGES.get(kind) or pattern or ("UIDs, separated by commas" if kind is Kind.UID else "May hold `*` and `?`")
-    return OpenApiParameter(name, str, description=f"{_described(attribute).partition(':')[0]}. {text}")
+    return OpenApiParameter(name, str, description=f"{described(attribute).partition(':')[0]}. {text}")
 
 
 search = operation(
@@ -320,7 +140,7 @@ advance = operation(
     takes={
         JSON: {
             "type": "object",
-            "properties": {"status": _STATE["status"], "reason": _TEXT},
+            "properties": {"status": STATE["status"], "reason": TEXT},
             "required": ["status"],
         }
     },
@@ -334,7 +154,7 @@ advance = operation(
 history = operation(
     "Who did what to a step, and why",
     tag=WORKLIST,
-    gives={JSON: page_of(_EVENT)},
+    gives={JSON: page_of(EVENT)},
     statuses=(*ASKED, 404),
     parameters=[LIMIT, AFTER],
 )
@@ -365,7 +185,7 @@ create_link = operation(
     takes={
         JSON: {
             "type": "object",
-            "properties": {"study_instance_uid": _TEXT, "step": {"type": "integer"}, "reason": _TEXT},
+            "properties": {"study_instance_uid": TEXT, "step": {"type": "integer"}, "reason": TEXT},
             "required": ["study_instance_uid", "step"],
         }
     },
@@ -395,8 +215,8 @@ ask_remote = operation(
         JSON: {
             "type": "object",
             "properties": {
-                "peer": {**_TEXT, "description": "Name of a peer that has an address"},
-                "keys": {"type": "object", "additionalProperties": _TEXT},
+                "peer": {**TEXT, "description": "Name of a peer that has an address"},
+                "keys": {"type": "object", "additionalProperties": TEXT},
                 "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
                 "import": {"type": "boolean", "description": "Take them as orders; without it nothing is kept"},
             },
