@@ -1,18 +1,13 @@
-"""The kind of job "send": what the peer gets, what it refuses, and how a job comes to its end over bad networks."""
+"""The kind of job "send": what is asked for, what the peer gets, and what it refuses."""
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.db import connection
-from django.utils import timezone
 
 from apps.accounts.principal import Kind as Of
-from apps.accounts.principal import Principal, system
+from apps.accounts.principal import Principal
 from apps.accounts.rest import InvalidRequest
 from apps.jobs import kind, queue
 from apps.jobs.kind import NotAllowed
@@ -24,59 +19,13 @@ from apps.storage import archive
 from apps.storage.models import Instance
 from dicom.dimse import Association
 from dicom.sop_classes import Service
-from tests.node import free_port, wait_for
-from tests.qr.files import SR, assert_same, keep
+from tests.node import free_port
+from tests.qr.files import SR, keep
+from tests.qr.jobs import ME, STUDY, asked, destination, errors, log, run
 from tests.qr.receiver import Receiver
 from tests.storage.made import CT, EXPLICIT
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("folders")]
-
-ME = system("test")
-STUDY = {"study_instance_uids": ["1.2.3"]}
-Answer = Callable[[int, Association], int]
-
-
-def destination(port: int, name: str = "workstation", **columns: object) -> Peer:
-    values = {"ae_title": "ANY", "host": "127.0.0.1", "port": port, **columns}
-    return Peer.objects.update_or_create(name=name, defaults=values)[0]
-
-
-def asked(name: str = "workstation", **uids: list[str]) -> Job:
-    return kind.request("send", principal=ME, arguments={"peer": name, **(uids or STUDY)})
-
-
-def run(job: Job) -> Job:
-    """Its next attempt, whenever that was to be."""
-    Job.objects.filter(state=JobState.QUEUED).update(due_at=timezone.now())
-    run_due(limit=1)
-    job.refresh_from_db()
-    return job
-
-
-def errors(job: Job) -> dict[str, str]:
-    return dict(job.items.exclude(error="").values_list("key", "error"))
-
-
-def log(job: Job) -> str:
-    return "\n".join(job.lines.values_list("text", flat=True))
-
-
-@contextmanager
-def running(job: Job) -> Iterator[threading.Thread]:
-
-    def work() -> None:
-        try:
-            run_due()
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=work, name="jobs of a test")
-    thread.start()
-    try:
-        yield thread
-    finally:
-        thread.join(60)
-        assert not thread.is_alive()
 
 
 # Asking
@@ -234,220 +183,6 @@ def test_a_peer_that_takes_nothing_at_all_leaves_a_reason_at_each() -> None:
     assert (job.state, job.done, job.failures) == (JobState.FAILED, 0, 40)
     assert job.error == "40 of 40 failed"
     assert "40 x 0122: SOP class not supported" in log(job)
-
-
-# Networks
-
-
-def test_a_peer_that_is_down_gets_everything_afterwards() -> None:
-    kept = keep(*range(1, 6))
-    port = free_port()
-    destination(port)
-    job = asked()
-    for attempt in range(1, 4):
-        run(job)
-        assert (job.state, job.attempts) == (JobState.QUEUED, attempt)
-        assert "5 of 5 still to be sent: Cannot connect to 127.0.0.1" in job.error
-    assert timezone.now() < job.due_at <= timezone.now() + sending.LONGEST_DELAY
-    with Receiver() as receiver:
-        destination(receiver.port)
-        run(job)
-    assert (job.state, job.error) == (JobState.SUCCEEDED, "")
-    assert_same(kept, {arrived.sop_instance_uid: arrived.data_set for arrived in receiver.arrived})
-
-
-def test_a_weekend_is_not_too_long() -> None:
-    send = kind.kinds()["send"]
-    delays = (
-        queue.back_off(attempt, first=send.first_delay, longest=send.longest_delay)
-        for attempt in range(1, send.maximum_attempts)
-    )
-    assert sum(delays, timedelta()) > timedelta(days=6)
-    assert send.longest_delay <= timedelta(minutes=10)
-
-
-def test_a_break_in_the_middle_repeats_nothing_that_was_accepted() -> None:
-    kept = keep(*range(1, 21))
-    broken = threading.Event()
-
-    def answer(number: int, assoc: Association) -> int:
-        if number == 10 or broken.is_set():
-            broken.set()
-            assoc.abort()
-        return 0
-
-    with Receiver(answer) as receiver:
-        destination(receiver.port)
-        job = run(asked())
-        assert (job.state, job.done) == (JobState.QUEUED, 10)
-        assert job.error.startswith("10 of 20 still to be sent: The peer aborted the association")
-        before = len(receiver.arrived)
-        broken.clear()
-        run(job)
-    assert (job.state, job.done, job.failures) == (JobState.SUCCEEDED, 20, 0)
-    afterwards = [arrived.sop_instance_uid for arrived in receiver.arrived[before:]]
-    assert sorted(afterwards) == sorted(set(kept) - {arrived.sop_instance_uid for arrived in receiver.arrived[:10]})
-
-
-def test_a_peer_that_ends_the_association_after_each_instance_gets_all_in_one_attempt() -> None:
-    keep(*range(1, 9))
-
-    def answer(number: int, assoc: Association) -> int:
-        threading.Timer(0.02, assoc.abort).start()
-        return 0
-
-    with Receiver(answer) as receiver:
-        destination(receiver.port)
-        job = run(asked())
-    assert (job.state, job.done, job.attempts) == (JobState.SUCCEEDED, 8, 1)
-
-
-def test_an_instance_that_brings_the_peer_down_is_in_nobodys_way() -> None:
-    keep(*range(1, 9))
-    bad = {"1.2.3.1.1", "1.2.3.1.2", "1.2.3.1.3"}
-
-    def answer(number: int, assoc: Association) -> int:
-        if receiver.arrived[-1].sop_instance_uid in bad:
-            assoc.abort()
-        return 0
-
-    with Receiver(answer) as receiver:
-        destination(receiver.port)
-        job = asked()
-        for _ in range(3):
-            run(job)
-        assert (job.state, job.done) == (JobState.QUEUED, 5)
-        assert set(errors(job)) == bad
-        bad.clear()
-        assert run(job).state == JobState.SUCCEEDED
-
-
-def test_a_peer_that_refuses_the_association_has_its_words_at_the_job() -> None:
-    keep(1)
-    with Receiver() as receiver:
-        receiver.refuse = True
-        destination(receiver.port)
-        job = run(asked())
-    assert job.state == JobState.QUEUED
-    assert "called AE title not recognised" in job.error
-
-
-def test_a_peer_that_was_disabled_or_removed_meanwhile_is_not_called() -> None:
-    keep(1)
-    with Receiver() as receiver:
-        destination(receiver.port)
-        job = asked()
-        Peer.objects.update(enabled=False)
-        assert run(job).state == JobState.QUEUED
-        assert "disabled" in job.error
-        Peer.objects.all().delete()
-        assert run(job).state == JobState.FAILED
-    assert not receiver.arrived
-
-
-@pytest.mark.parametrize("act", ["cancel", "pause"])
-def test_a_job_ends_while_the_peer_hangs(act: str) -> None:
-    keep(*range(1, 6))
-    with Receiver(lambda number, assoc: 0 if number < 2 else receiver.hang()) as receiver:
-        destination(receiver.port)
-        job = asked()
-        with running(job):
-            wait_for(lambda: len(receiver.arrived) == 3)
-            wait_for(lambda: Job.objects.get(pk=job.pk).done == 2, what="progress while it runs")
-            assert Job.objects.get(pk=job.pk).state == JobState.RUNNING
-            getattr(queue, act)(job, principal=ME)
-            wait_for(lambda: Job.objects.get(pk=job.pk).state != JobState.RUNNING, what="the end of it")
-    job.refresh_from_db()
-    assert (job.state, job.done, job.failures) == (
-        JobState.CANCELLED if act == "cancel" else JobState.QUEUED,
-        2,
-        0,
-    )
-
-
-def test_a_paused_job_goes_on_where_it_was() -> None:
-    keep(*range(1, 6))
-    hanging = threading.Event()
-    hanging.set()
-
-    def answer(number: int, assoc: Association) -> int:
-        return receiver.hang() if number == 2 and hanging.is_set() else 0
-
-    with Receiver(answer) as receiver:
-        destination(receiver.port)
-        job = asked()
-        with running(job):
-            wait_for(lambda: len(receiver.arrived) == 3)
-            queue.pause(job, principal=ME)
-        hanging.clear()
-        assert run(job).state == JobState.QUEUED  # it waits
-        queue.resume(job, principal=ME)
-        run(job)
-    assert (job.state, job.done) == (JobState.SUCCEEDED, 5)
-    assert Counter(arrived.sop_instance_uid for arrived in receiver.arrived).most_common(2)[1][1] == 1
-
-
-def test_a_job_ends_while_it_waits_for_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    keep(1)
-    connecting, enough = threading.Event(), threading.Event()
-
-    def connect(self: object) -> None:
-        connecting.set()
-        enough.wait(60)
-
-    monkeypatch.setattr("apps.storage.scu.Sender.connect", connect)
-    destination(free_port())
-    job = asked()
-    with running(job):
-        assert connecting.wait(60)
-        queue.cancel(job, principal=ME)
-        wait_for(lambda: Job.objects.get(pk=job.pk).state == JobState.CANCELLED)
-        enough.set()
-
-
-def test_while_one_peer_hangs_another_gets_its_own() -> None:
-    keep(*range(1, 4))
-    with Receiver(lambda number, assoc: slow.hang()) as slow, Receiver() as quick:
-        destination(slow.port, "slow")
-        destination(quick.port, "quick")
-        hanging = asked("slow")
-        with running(hanging):
-            wait_for(lambda: slow.arrived)
-            other = asked("quick")
-            run(other)
-            assert other.state == JobState.SUCCEEDED
-            assert Job.objects.get(pk=hanging.pk).state == JobState.RUNNING
-            queue.cancel(hanging, principal=ME)
-
-
-# Side by side
-
-
-def test_as_many_associations_as_the_peer_allows_send_side_by_side() -> None:
-    keep(*range(1, 31))
-    together = threading.Barrier(3)
-    seen: set[str] = set()
-
-    def answer(number: int, assoc: Association) -> int:
-        if assoc.id not in seen:
-            seen.add(assoc.id)
-            together.wait(60)
-        return 0
-
-    with Receiver(answer) as receiver:
-        destination(receiver.port, associations_per_job=3)
-        job = run(asked())
-    assert (job.state, job.done) == (JobState.SUCCEEDED, 30)
-    assert len(seen) == 3
-    assert set(Counter(arrived.sop_instance_uid for arrived in receiver.arrived).values()) == {1}
-
-
-def test_where_the_peer_takes_fewer_associations_the_others_do_the_work() -> None:
-    keep(*range(1, 31))
-    with Receiver(maximum_associations=1) as receiver:
-        destination(receiver.port, associations_per_job=4)
-        job = run(asked())
-    assert (job.state, job.done, job.attempts) == (JobState.SUCCEEDED, 30, 1)
 
 
 # Commitment

@@ -17,8 +17,8 @@ from apps.jobs.runner import run_due
 from apps.qr import sending
 from tests.jobs.test_workers import database_url
 from tests.qr.files import assert_same, keep
+from tests.qr.jobs import asked, destination
 from tests.qr.receiver import Receiver
-from tests.qr.test_sending import asked, destination
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("folders"), pytest.mark.timeout(120)]
 

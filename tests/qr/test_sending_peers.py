@@ -16,7 +16,7 @@ from apps.jobs.models import Job, JobState
 from apps.storage.models import Instance
 from apps.storage.sources import ForeignFile
 from tests.qr.files import SR, assert_same, keep, received
-from tests.qr.test_sending import asked, destination, errors, run
+from tests.qr.jobs import asked, destination, errors, run
 from tests.remotes import files_of_orthanc, orthanc
 from tests.storage.made import index, receive
 from tests.storage.storescp import StoreScp
