@@ -7,7 +7,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
@@ -24,7 +24,7 @@ from apps.storage.reading import Reading, reading
 from apps.storage.rebuild import Files
 from apps.storage.received import Received
 from apps.storage.spool import Spool
-from apps.storage.store import store
+from apps.storage.store import Away, store
 from apps.storage.tables import Table
 from apps.storage.upsert import INSTANCES
 
@@ -68,9 +68,10 @@ def index_batch(received: Sequence[Received], spool: Spool | None) -> None:
     failpoint("index.placed")
     readings = sorted(map(reading, received), key=lambda one: one.name)
     files = Files()
-    redundant = contended(lambda: _commit(readings, files))
+    redundant, again = contended(lambda: _commit(readings, files))
     failpoint("index.committed")
-    store().remove(redundant)
+    lost = _lost(again)
+    store().remove([*redundant, *_dropped(again, lost), *contended(lambda: _mend(again, lost, files))])
     if spool:
         placement.retire(spool, names)
     failpoint("index.retired")
@@ -90,8 +91,18 @@ def contended(work: Callable[[], _Result]) -> _Result:
     return work()
 
 
-def _commit(readings: Sequence[Reading], files: Files) -> list[str]:
-    """Places of files no row names: the same instances again."""
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """The data set of a file that the index names, come once more."""
+
+    arrived: Reading
+    name: str
+    size: int  # of the whole file
+
+
+def _commit(readings: Sequence[Reading], files: Files) -> tuple[list[str], list[_Again]]:
+    """Places of files no row names; and the same instances again, not among these as long as nobody has looked whether
+    they are needed."""
     with transaction.atomic(), connection.cursor() as cursor:
         batch = _sort_out(cursor, readings)
         studies = upsert.add(cursor, batch.fresh, files=files)
@@ -99,7 +110,45 @@ def _commit(readings: Sequence[Reading], files: Files) -> list[str]:
         announce(studies | settled.studies)
         _announce_instances({one.sop_instance_uid for one in batch.fresh} | settled.instances)
         failpoint("index.upserted")
-    return [*batch.redundant, *settled.redundant]
+    return settled.redundant, batch.again
+
+
+def _lost(again: Sequence[_Again]) -> dict[str, str]:
+    """Of the files the index names, those that are not there, or not whole; what is wrong, by name. Raises Away."""
+    wanted = {one.name: one.size for one in again}
+    found = store().sizes(map(placement.place_of, wanted))
+    return {
+        name: fault for (name, size), kept in zip(wanted.items(), found, strict=True) if (fault := _fault(size, kept))
+    }
+
+
+def _fault(size: int, kept: int | OSError) -> str:
+    if isinstance(kept, Away):
+        raise kept
+    if isinstance(kept, FileNotFoundError):
+        return "The file is missing"
+    if isinstance(kept, OSError):
+        return f"The file cannot be read: {kept.strerror}"
+    return "" if kept == size else f"The file has {kept} bytes of {size}"
+
+
+def _dropped(again: Sequence[_Again], lost: Collection[str]) -> Iterator[str]:
+    for one in again:
+        if one.name not in lost:
+            log.info("the same instance again: %s, file %s is not kept", one.arrived.sop_instance_uid, one.arrived.name)
+            yield placement.place_of(one.arrived.name)
+
+
+def _mend(again: Sequence[_Again], lost: Mapping[str, str], files: Files) -> list[str]:
+    """What came once more takes the place of what is lost; places of files no row names."""
+    arrived = [one.arrived for one in again if one.name in lost]
+    if not arrived:
+        return []
+    with transaction.atomic(), connection.cursor() as cursor:
+        settled = versions.settle(cursor, arrived, files, lost)
+        announce(settled.studies)
+        _announce_instances(settled.instances)
+    return settled.redundant
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,29 +157,30 @@ class _Batch:
 
     fresh: list[Reading] = field(default_factory=list)  # instances the index does not hold
     repeated: list[Reading] = field(default_factory=list)  # other files of those it does
-    redundant: list[str] = field(default_factory=list)  # places of files that say what an earlier one says
+    again: list[_Again] = field(default_factory=list)  # files that say what an earlier one says
 
 
 def _sort_out(cursor: CursorWrapper, readings: Sequence[Reading]) -> _Batch:
     names = [one.name for one in readings]
     uids = [one.sop_instance_uid for one in readings]
-    rows = INSTANCES.select(cursor, ("sop_instance_uid", "name", "digest"), {"sop_instance_uid": uids})
-    held = {uid: (name, digest) for uid, name, digest in rows}
+    rows = INSTANCES.select(
+        cursor, ("sop_instance_uid", "name", "digest", "dataset_offset"), {"sop_instance_uid": uids}
+    )
+    held = {uid: (name, digest, offset) for uid, name, digest, offset in rows}
     decided = {
         name for table in (_QUARANTINED, _DELETED) for (name,) in table.select(cursor, ("name",), {"name": names})
     }
-    broken = _broken({name for name, digest in held.values()}) if held else frozenset()
+    broken = _broken({name for name, _, _ in held.values()}) if held else frozenset()
     batch = _Batch()
     for one in readings:
-        name, digest = held.get(one.sop_instance_uid, ("", ""))
+        name, digest, offset = held.get(one.sop_instance_uid, ("", "", 0))
         if one.name in decided or name == one.name:
             continue
         if not name:
             batch.fresh.append(one)
-            held[one.sop_instance_uid] = (one.name, one.received.digest)
+            held[one.sop_instance_uid] = (one.name, one.received.digest, one.received.dataset_offset)
         elif digest == one.received.digest and name < one.name and name not in broken:
-            log.info("the same instance again: %s, file %s is not kept", one.sop_instance_uid, one.name)
-            batch.redundant.append(placement.place_of(one.name))
+            batch.again.append(_Again(one, name, offset + one.received.size))
         else:
             batch.repeated.append(one)
     return batch

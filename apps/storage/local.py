@@ -72,6 +72,13 @@ class LocalStore:
     def size(self, place: str) -> int:
         return path_of(place).stat().st_size
 
+    def sizes(self, places: Iterable[str]) -> Iterator[int | OSError]:
+        for place in places:
+            try:
+                yield self.size(place)
+            except OSError as error:
+                yield error
+
     def remove(self, places: Iterable[str]) -> None:
         for place in places:
             path_of(place).unlink(missing_ok=True)

@@ -214,6 +214,15 @@ class S3Store:
     def size(self, place: str) -> int:
         return self._range(place, 0, 1)[1]
 
+    def sizes(self, places: Iterable[str]) -> Iterator[int | OSError]:
+        yield from _at_once(self._size_or_why, list(places))
+
+    def _size_or_why(self, place: str) -> int | OSError:
+        try:
+            return self.size(place)
+        except OSError as error:
+            return error
+
     def read_record(self, path: str) -> bytes:
         with _asking(path):
             content: bytes = self._client.get_object(**self._at(path))["Body"].read()

@@ -57,6 +57,10 @@ class Store(Protocol):
         """Of the whole file, as it is kept now."""
         ...
 
+    def sizes(self, places: Iterable[str]) -> Iterator[int | OSError]:
+        """The same of several, in their order."""
+        ...
+
     def remove(self, places: Iterable[str]) -> None:
         """Files no row names."""
         ...

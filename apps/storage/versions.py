@@ -4,9 +4,11 @@ Decided as if they were looked at in order of reception (and of human decisions)
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final, Literal
 
 from django.db.backends.utils import CursorWrapper
 
@@ -20,6 +22,8 @@ from apps.storage.spool import moment, received_ns
 
 log = logging.getLogger(__name__)
 
+NO_FAULTS: Final[Mapping[str, str]] = MappingProxyType({})
+FOUND_BY: Final = "the same data set, sent again"
 OTHER_DATA = "Another version was received first"
 REPLACED = {
     "policy": "A newer version came from a peer whose versions are made current",
@@ -69,14 +73,16 @@ class Settled:
     redundant: list[str] = field(default_factory=list)
 
 
-def settle(cursor: CursorWrapper, arrived: Sequence[Reading], files: Files) -> Settled:
-    """Files of SOP Instance UIDs the index holds already."""
+def settle(
+    cursor: CursorWrapper, arrived: Sequence[Reading], files: Files, faults: Mapping[str, str] = NO_FAULTS
+) -> Settled:
+    """Files of SOP Instance UIDs the index holds already; `faults`: of its files, just found, by name."""
     by_uid: dict[str, list[Reading]] = {}
     for one in arrived:
         by_uid.setdefault(one.sop_instance_uid, []).append(one)
     settled = Settled()
     for uid in sorted(by_uid):
-        outcome = _Instance(cursor, uid, files).settle(by_uid[uid])
+        outcome = _Instance(cursor, uid, files, faults).settle(by_uid[uid])
         settled.studies |= outcome.studies
         settled.instances |= outcome.instances
         settled.redundant += outcome.redundant
@@ -99,9 +105,10 @@ def accept(cursor: CursorWrapper, row: QuarantinedInstance, *, at: int, by: str,
 class _Instance:
     """One SOP Instance UID in the middle of being settled."""
 
-    def __init__(self, cursor: CursorWrapper, uid: str, files: Files) -> None:
+    def __init__(self, cursor: CursorWrapper, uid: str, files: Files, faults: Mapping[str, str] = NO_FAULTS) -> None:
         self.cursor = cursor
         self.files = files
+        self.faults = faults
         self.uid = uid
         self.current = Instance.objects.select_for_update().filter(sop_instance_uid=uid).first()
         kept = QuarantinedInstance.objects.select_for_update().filter(sop_instance_uid=uid)
@@ -144,14 +151,22 @@ class _Instance:
         if broken is None or heir is None or not self._is_broken(broken):
             return arrivals
         log.warning("%s came again: file %s takes the place of %s, which is broken", self.uid, heir.name, broken.name)
-        DamagedFile.objects.filter(name=broken.name).update(is_open=False, last_seen=moment(received_ns(heir.name)))
+        self._note_mended(broken, moment(received_ns(heir.name)))
         self.known.remove(broken)
         self.heirs[heir.name] = upsert.Decided(broken.at, bool(broken.forced))
         settled.redundant.append(placement.place_of(broken.name))
         return [replace(one, at=broken.at, forced=broken.forced) if one is heir else one for one in arrivals]
 
     def _is_broken(self, version: Version) -> bool:
-        return DamagedFile.objects.filter(name=version.name, is_open=True).exists()
+        return version.name in self.faults or DamagedFile.objects.filter(name=version.name, is_open=True).exists()
+
+    def _note_mended(self, version: Version, when: datetime) -> None:
+        """For an administrator: that it was broken, also where nobody had noticed before."""
+        told: dict[str, Any] = {"is_open": False, "last_seen": when}
+        if fault := self.faults.get(version.name):
+            told |= {"fault": fault[:200], "found_by": FOUND_BY}
+        new = {"path": placement.place_of(version.name), "sop_instance_uid": self.uid, "first_seen": when}
+        DamagedFile.objects.update_or_create(name=version.name, defaults=told, create_defaults={**told, **new})
 
     def accept(self, row: QuarantinedInstance, *, at: int, by: str) -> set[str]:
         self.readings |= {one.name: one for one in self.files.of([row.path])}

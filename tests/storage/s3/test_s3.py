@@ -185,6 +185,17 @@ def test_wherever_the_indexer_stops_nothing_is_lost_or_twice(bucket: Server, ste
     assert len(bucket.images()) == 4
 
 
+def test_an_object_that_somebody_has_deleted_is_missed_when_its_data_set_comes_again(bucket: Server) -> None:
+    kept = keep(1, 2, 3)
+    gone = Instance.objects.get(sop_instance_uid="1.2.3.1.2")
+    store().purge(gone.path)
+    assert keep(1, 2, 3) == kept
+    assert len(bucket.images()) == 3
+    now = Instance.objects.get(sop_instance_uid="1.2.3.1.2")
+    assert (now.path != gone.path, data("1.2.3.1.2")) == (True, kept["1.2.3.1.2"])
+    assert DamagedFile.objects.get().fault == "The file is missing"
+
+
 def test_while_the_bucket_is_away_images_wait_and_none_is_put_aside(
     bucket: Server, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
