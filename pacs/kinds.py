@@ -14,6 +14,7 @@ from apps.mpps import forwarding, scheduled
 from apps.network import log
 from apps.qr import exporting, retrieving, sending, warm_up, web_retrieving, web_sending
 from apps.routing import route
+from apps.routing import upkeep as routed
 from apps.storage import archive, folders, reindex, removing, verifying
 from apps.worklist import import_jobs, linking
 from dicom.sop_classes import Service
@@ -139,6 +140,7 @@ KINDS: Mapping[str, Kind] = {
         example=exporting.EXAMPLE,
     ),
     "prune_exports": Kind(exporting.prune),
+    "prune_routed": Kind(routed.prune_job),
     route.KIND: Kind(route.route),
     route.APPLY: Kind(
         route.apply,
@@ -156,6 +158,7 @@ DAILY: Mapping[str, time] = {
     "prune_answers": time(2, 40),
     "prune_commitments": time(2, 50),
     "prune_exports": time(2, 55),
+    "prune_routed": time(3, 0),
 }
 
 

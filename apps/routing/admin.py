@@ -14,7 +14,6 @@ from django.utils.safestring import SafeString
 from apps.accounts.rest import InvalidRequest
 from apps.accounts.users import asking
 from apps.audit.admin import moment
-from apps.network.models import Peer
 from apps.routing import rules
 from apps.routing.models import RoutingRule
 from apps.routing.rules import Draft, NotAllowed
@@ -33,7 +32,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        known = list(Peer.objects.exclude(host="").exclude(port=None).values_list("name", flat=True))
+        known = [each.name for each in rules.possible()]
         chosen = [each.name for each in Draft.of(self.instance).destinations] if self.instance.pk else []
         self.fields["names"].initial = chosen
         self.fields["names"].choices = [(name, name) for name in dict.fromkeys([*known, *chosen])]  # type: ignore[attr-defined]

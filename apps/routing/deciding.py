@@ -119,7 +119,7 @@ class Origins:
     def is_from(self, image: Image, destination: Destination) -> bool:
         """By the name of the peer; by AE title where the name says nothing of who it was, as that of a row for any
         AE title, or one that is not there any more."""
-        if image.peer and image.peer == destination.name:
+        if image.peer and image.peer == destination.own_name:
             return True
         known = self._titles.get(image.peer, "*")
         peer = destination.peer

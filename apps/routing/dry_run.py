@@ -119,8 +119,8 @@ def _looked(study: Study, images: Sequence[Image], rule: Rule, before: Sequence[
 
 def _to(destination: Destination, chosen: Sequence[Image], origins: Origins, looked: Looked) -> None:
     name = destination.name
-    if destination.peer is None:
-        looked.keeps.append(Kept("It is no peer any more", len(chosen), name))
+    if destination.target is None:
+        looked.keeps.append(Kept("It is not there any more", len(chosen), name))
         return
     before = sending.marked(destination, chosen)
     others = [image for image in chosen if not origins.is_from(image, destination)]

@@ -4,10 +4,11 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from apps.fields import KeyField
-from apps.network.models import Peer
+from apps.network.models import DicomwebServer, Peer
 from apps.storage.models import UID
 
 LONGEST_QUIET = 7 * 24 * 3600
+OVER_THE_WEB = "dicomweb:"  # before the name of a server, which a peer may have as well
 
 
 class When(models.TextChoices):
@@ -20,26 +21,44 @@ class Match(models.TextChoices):
     ANY = "any", "Any of them"
 
 
-class Destination(models.Model):
-    """Whom rules send to. It outlives its peer, so that a rule can say who is missing, and follows its new name."""
+class DestinationKind(models.TextChoices):
+    PEER = "peer", "A peer, by C-STORE"
+    SERVER = "dicomweb", "A DICOMweb server, by STOW-RS"
 
-    kind = KeyField(max_length=16, default="peer")
+
+class Destination(models.Model):
+    """Whom rules send to. It outlives who it is, so that a rule can say who is missing, and follows a new name."""
+
+    kind = KeyField(max_length=16, default="peer", choices=DestinationKind)
     peer = models.ForeignKey(Peer, models.SET_NULL, null=True, related_name="+")
+    server = models.ForeignKey(DicomwebServer, models.SET_NULL, null=True, related_name="+")
     last_name = models.CharField(max_length=64)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
                 fields=["peer"], name="routing_destination_peer_once", condition=models.Q(peer__isnull=False)
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["server"], name="routing_destination_server_once", condition=models.Q(server__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
 
     @property
+    def target(self) -> Peer | DicomwebServer | None:
+        return self.server if self.kind == DestinationKind.SERVER else self.peer
+
+    @property
+    def own_name(self) -> str:
+        return self.target.name if self.target else self.last_name
+
+    @property
     def name(self) -> str:
-        return self.peer.name if self.peer else self.last_name
+        """As rules name it."""
+        return f"{OVER_THE_WEB if self.kind == DestinationKind.SERVER else ''}{self.own_name}"
 
 
 class RoutingRule(models.Model):

@@ -17,7 +17,7 @@ def rule(row: RoutingRule, *, position: int) -> dict[str, Any]:
         "position": position,
         **draft.document(),
         "reads": [str(each) for each in draft.conditions],
-        "missing": [each.name for each in draft.destinations if each.peer is None],
+        "missing": [each.name for each in draft.destinations if each.target is None],
         "in_force_since": row.in_force_since,
         "fired": row.fired,
         "images": row.images,

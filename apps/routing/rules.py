@@ -13,10 +13,18 @@ from apps.accounts.rest import InvalidRequest, NotAsItWas, NotFound
 from apps.audit import trail
 from apps.audit.trail import Actor
 from apps.jobs import outbox
-from apps.network.models import Peer
+from apps.network.models import DicomwebServer, Peer
 from apps.routing.conditions import Condition, Errors, check
 from apps.routing.conditions import read as read_conditions
-from apps.routing.models import LONGEST_QUIET, Destination, Match, RoutingRule, When
+from apps.routing.models import (
+    LONGEST_QUIET,
+    OVER_THE_WEB,
+    Destination,
+    DestinationKind,
+    Match,
+    RoutingRule,
+    When,
+)
 from apps.storage.index import STUDY_CHANGED
 from apps.storage.models import Study
 from dicom.errors import DicomError
@@ -36,7 +44,7 @@ class NotAllowed(DicomError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A rule as somebody wants it. `destinations`: names of peers, or of those that were peers."""
+    """A rule as somebody wants it. `destinations`: also those that are not there any more."""
 
     name: str = ""
     enabled: bool = True
@@ -57,7 +65,7 @@ class Draft:
             quiet_seconds=rule.quiet_seconds,
             match=rule.match,
             conditions=tuple(read_conditions(rule.conditions)),
-            destinations=tuple(rule.destinations.select_related("peer").order_by("pk")),
+            destinations=tuple(rule.destinations.select_related("peer", "server").order_by("pk")),
             stops=rule.stops,
             priority=rule.priority,
         )
@@ -77,7 +85,7 @@ class Draft:
             known = draft.destinations
             draft = replace(draft, destinations=_destinations(said["destinations"], known, errors))
         if not draft.destinations and "destinations" not in errors:
-            errors["destinations"] = "a peer at least is needed"
+            errors["destinations"] = "one at least is needed"
         if errors:
             raise InvalidRequest(errors)
         return replace(draft, name=draft.name.strip())
@@ -108,26 +116,43 @@ _CHECKS: Final[Mapping[str, tuple[type, Any, str]]] = {
 def _destinations(said: Any, known: Sequence[Destination], errors: Errors) -> tuple[Destination, ...]:
     """Rows, those of new destinations not yet saved. One that the rule has already may stay, whatever became of it."""
     if not isinstance(said, list) or not all(isinstance(name, str) for name in said):
-        errors["destinations"] = "a list of names of peers is needed"
+        errors["destinations"] = (
+            f"a list of names is needed, of peers, and of DICOMweb servers with {OVER_THE_WEB} before them"
+        )
         return ()
     if len(said) > MOST_DESTINATIONS:
         errors["destinations"] = f"at most {MOST_DESTINATIONS}"
         return ()
     found: dict[str, Destination] = {}
-    peers = {peer.name: peer for peer in Peer.objects.filter(name__in=said).exclude(host="").exclude(port=None)}
+    there = {each.name: each for each in possible()}
     kept = {each.name: each for each in known}
     wrong = []
     for name in said:
-        if name in peers:
-            row = Destination.objects.filter(peer=peers[name]).first()
-            found[name] = row or Destination(peer=peers[name], last_name=name)
+        if name in there:
+            found[name] = there[name]
         elif name in kept:
             found[name] = kept[name]
         else:
             wrong.append(name[:64])
     if wrong:
-        errors["destinations"] = f"{', '.join(wrong)}: no peer of this name has an address"
+        errors["destinations"] = f"{', '.join(wrong)}: no peer of this name has an address, nor is it that of a server"
     return tuple(found.values())
+
+
+def possible() -> list[Destination]:
+    """Whoever can be sent to, by kind and name; those nothing is sent to yet not saved."""
+    peers = Peer.objects.exclude(host="").exclude(port=None).order_by("name")
+    servers = DicomwebServer.objects.order_by("name")
+    rows = Destination.objects.select_related("peer", "server")
+    of_peers = {row.peer_id: row for row in rows.exclude(peer=None)}
+    of_servers = {row.server_id: row for row in rows.exclude(server=None)}
+    return [
+        *(of_peers.get(peer.pk) or Destination(peer=peer, last_name=peer.name) for peer in peers),
+        *(
+            of_servers.get(server.pk) or Destination(kind=DestinationKind.SERVER, server=server, last_name=server.name)
+            for server in servers
+        ),
+    ]
 
 
 def save(
@@ -149,7 +174,7 @@ def save(
             row.in_force_since = timezone.now()
         row.save()
         for destination in draft.destinations:
-            destination.last_name = destination.name
+            destination.last_name = destination.own_name
             destination.save()
         row.destinations.set(draft.destinations)
         changes = {name: [before.get(name), wanted[name]] for name in wanted if before.get(name) != wanted[name]}

@@ -14,16 +14,18 @@ from apps.failpoints import failpoint
 from apps.jobs import queue
 from apps.jobs.kind import kinds
 from apps.routing.deciding import Image, Origins, Wish
-from apps.routing.models import Destination, RoutedInstance, RoutingRule
+from apps.routing.models import Destination, DestinationKind, RoutedInstance, RoutingRule
 from dicom.errors import DicomError
 
 # Where a failpoint may stop a worker, in order.
 STEPS: Final = ("routing.decided", "routing.marked", "routing.submitted", "routing.sent")
 MOST: Final = 5000  # images of one job
+# The kind of job, and the argument that names who it is for.
+_KINDS: Final = {DestinationKind.PEER: ("send", "peer"), DestinationKind.SERVER: ("stow", "server")}
 
 
 class NoDestination(DicomError):
-    """The peer of a rule is not there any more."""
+    """Whom a rule sends to is not there any more."""
 
 
 def send(wish: Wish, origins: Origins, *, again: bool = False) -> int:
@@ -52,26 +54,31 @@ def marked(destination: Destination, images: Sequence[Image]) -> set[tuple[str, 
 def _send(wish: Wish, images: Sequence[Image], again: bool) -> int:
     with transaction.atomic():
         # Of two workers one waits here: what the first has marked, the second sees.
-        row = Destination.objects.select_for_update(of=("self",)).select_related("peer").get(pk=wish.destination.pk)
+        row = (
+            Destination.objects.select_for_update(of=("self",))
+            .select_related("peer", "server")
+            .get(pk=wish.destination.pk)
+        )
         before = marked(row, images)
         fresh = [image for image in images if (image.sop_instance_uid, image.digest) not in before]
         wanted = list(images) if again else fresh
         if not wanted:
             return 0
-        if row.peer is None:
-            raise NoDestination(f"{row.last_name} is no peer any more: {len(wanted)} images were not sent")
+        if row.target is None:
+            raise NoDestination(f"{row.name} is not there any more: {len(wanted)} images were not sent")
         now = timezone.now()
         principal = system(f"routing {wish.rule.name}")
-        # Not checked as a request is: to a peer that is switched off it waits.
+        kind, of = _KINDS[DestinationKind(row.kind)]
+        # Not checked as a request is: to a destination that is switched off it waits.
         job = queue.submit(
-            kind="send",
+            kind=kind,
             principal=principal,
-            arguments={"peer": row.peer.name, "sop_instance_uids": [image.sop_instance_uid for image in wanted]},
-            peer=row.peer.name,
+            arguments={of: row.own_name, "sop_instance_uids": [image.sop_instance_uid for image in wanted]},
+            peer=row.own_name,
             priority=wish.rule.draft.priority,
-            maximum_attempts=kinds()["send"].maximum_attempts,
+            maximum_attempts=kinds()[kind].maximum_attempts,
         )
-        trail.record(actor=Actor.of(principal), action="submit", object=f"job {job.pk}", detail={"kind": "send"})
+        trail.record(actor=Actor.of(principal), action="submit", object=f"job {job.pk}", detail={"kind": kind})
         failpoint("routing.submitted")
         RoutedInstance.objects.bulk_create(_marks(wish, fresh, job.pk), batch_size=1000)
         failpoint("routing.marked")

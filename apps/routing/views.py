@@ -15,7 +15,7 @@ from apps.accounts.principal import Principal
 from apps.accounts.rest import InvalidRequest, NotAsItWas, NotFound
 from apps.accounts.users import asking
 from apps.jobs import kind
-from apps.network.models import Peer
+from apps.network.models import DicomwebServer
 from apps.routing import dry_run, route, rules
 from apps.routing.attributes import ATTRIBUTES
 from apps.routing.conditions import LABELS, Operator
@@ -114,7 +114,7 @@ def _form(
         "form": form,
         "rule": row,
         "stale": stale,
-        "peers": _peers(form.destinations),
+        "destinations": _destinations(form.destinations),
         "attributes": ATTRIBUTES.values(),
         "operators": [(str(operator), LABELS[operator]) for operator in Operator],
         "whens": When.choices,
@@ -123,14 +123,19 @@ def _form(
     return render(request, "routing/rule_form.html", context, status=status)
 
 
-def _peers(chosen: Sequence[str]) -> list[dict[str, Any]]:
+def _destinations(chosen: Sequence[str]) -> list[dict[str, Any]]:
     """Those that can be called, and of those that were chosen before whatever became of them."""
-    rows = Peer.objects.exclude(host="").exclude(port=None).order_by("name")
-    found = [
-        {"name": row.name, "about": f"{row.ae_title} at {row.host}:{row.port}", "off": not row.enabled} for row in rows
-    ]
+    found: list[dict[str, Any]] = []
+    for each in rules.possible():
+        target = each.target
+        assert target is not None, "it is possible"
+        if isinstance(target, DicomwebServer):
+            about = f"DICOMweb, {target.url}"
+        else:
+            about = f"{target.ae_title} at {target.host}:{target.port}"
+        found.append({"name": each.name, "text": each.own_name, "about": about, "off": not target.enabled})
     known = {each["name"] for each in found}
-    return found + [{"name": name, "gone": True} for name in chosen if name not in known]
+    return found + [{"name": name, "text": name, "gone": True} for name in chosen if name not in known]
 
 
 @writing

@@ -1,17 +1,23 @@
 """What comes is sent on by the rules: once, to the right ones, whatever happens in between."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from apps.accounts.principal import system
 from apps.accounts.users import principal_of
 from apps.failpoints import arm
 from apps.jobs import kind, outbox, queue
 from apps.jobs.models import Job, JobState, OutboxEvent
-from apps.network.models import Peer
-from apps.routing import rules, sending
-from apps.routing.models import RoutedInstance
+from apps.jobs.runner import run_due
+from apps.network.models import DicomwebServer, Peer
+from apps.routing import rules, sending, upkeep
+from apps.routing.models import Destination, RoutedInstance
 from apps.routing.rules import Draft
+from apps.storage import archive
+from apps.storage.models import DeletedInstance
 from tests.routing.made import ADMIN, come, condition, pass_time, peer, rule, run_routing, sent
 from tests.storage import made
 
@@ -184,9 +190,9 @@ def test_a_peer_that_was_removed_leaves_a_trace_and_others_get_theirs() -> None:
     pass_time(70)
     assert sent() == [("ARCHIVE", ["1.2.3.1.1"])]
     broken.refresh_from_db()
-    assert "WS is no peer any more: 1 images were not sent" in broken.last_error
+    assert "WS is not there any more: 1 images were not sent" in broken.last_error
     failed = Job.objects.get(kind="route", state=JobState.FAILED)
-    assert "no peer any more" in failed.items.get().error
+    assert "not there any more" in failed.items.get().error
     # Once the rule names another, what was missed is sent by trying again.
     peer("WS2")
     rules.save(Draft.read({"destinations": ["WS2", "ARCHIVE"]}, base=Draft.of(broken)), principal=ADMIN, rule=broken)
@@ -201,6 +207,82 @@ def test_what_is_for_a_peer_that_is_switched_off_waits_for_it() -> None:
     Peer.objects.update(enabled=False)
     pass_time(70)
     assert sent() == [("WS", ["1.2.3.1.1"])]
+
+
+def server(name: str) -> DicomwebServer:
+    return DicomwebServer.objects.create(name=name, url="http://127.0.0.1:9/dicom-web")
+
+
+def test_a_server_is_sent_to_over_the_web_also_one_of_the_name_of_a_peer() -> None:
+    server("WS")
+    rule(destinations=["WS", "dicomweb:WS"], when="image")
+    come(1)
+    run_routing()
+    jobs = Job.objects.filter(kind__in=("send", "stow")).order_by("kind").values_list("kind", "peer", "arguments")
+    assert list(jobs) == [
+        ("send", "WS", {"peer": "WS", "sop_instance_uids": ["1.2.3.1.1"]}),
+        ("stow", "WS", {"server": "WS", "sop_instance_uids": ["1.2.3.1.1"]}),
+    ]
+
+
+def test_what_came_from_a_server_does_not_go_back_there() -> None:
+    server("cloud")
+    rule(destinations=["WS", "dicomweb:cloud"], when="image")
+    come(1, source=made.provenance(peer="cloud", calling_ae_title=""))
+    run_routing()
+    assert sent() == [("WS", ["1.2.3.1.1"])]
+    assert not Job.objects.filter(kind="stow").exists()
+
+
+def test_a_server_that_was_removed_leaves_a_trace() -> None:
+    server("cloud")
+    row = rule(destinations=["dicomweb:cloud"], when="image")
+    DicomwebServer.objects.all().delete()
+    come(1)
+    run_routing()
+    row.refresh_from_db()
+    assert "dicomweb:cloud is not there any more: 1 images were not sent" in row.last_error
+
+
+def prune() -> None:
+    queue.submit(kind="prune_routed", principal=system("test"))
+    run_due()
+
+
+def age_marks() -> None:
+    RoutedInstance.objects.update(routed_at=timezone.now() - timedelta(days=2))
+
+
+def test_marks_go_once_their_image_is_gone_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "_PAGE", 2)
+    rule(when="image")
+    come(1, 2, 3, study="1.2.3")
+    come(1, 2, study="4.5.6")
+    run_routing()
+    age_marks()
+    prune()
+    assert RoutedInstance.objects.count() == 5
+    archive.delete(principal=ADMIN, study_instance_uid="1.2.3")
+    prune()
+    assert RoutedInstance.objects.count() == 5  # it can be put back
+    DeletedInstance.objects.update(deleted_at=timezone.now() - timedelta(days=9))
+    archive.purge(principal=ADMIN)
+    prune()
+    left = RoutedInstance.objects.order_by("pk").values_list("sop_instance_uid", flat=True)
+    assert list(left) == ["4.5.6.1.1", "4.5.6.1.2"]
+
+
+def test_marks_of_a_destination_go_with_the_last_rule_that_names_it_once_it_is_removed() -> None:
+    row = rule(when="image", destinations=["WS", "ARCHIVE"])
+    come(1)
+    run_routing()
+    Peer.objects.get(name="WS").delete()
+    prune()
+    assert RoutedInstance.objects.count() == 2
+    rules.save(Draft.read({"destinations": ["ARCHIVE"]}, base=Draft.of(row)), principal=ADMIN, rule=row)
+    prune()
+    assert RoutedInstance.objects.get().destination.name == "ARCHIVE"
+    assert Destination.objects.get().name == "ARCHIVE"
 
 
 def test_news_of_many_images_are_jobs_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:

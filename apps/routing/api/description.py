@@ -33,7 +33,11 @@ _SAID: Final[Mapping[str, Schema]] = {
     "quiet_seconds": {**_NUMBER, "minimum": 1, "maximum": LONGEST_QUIET},
     "match": {**_TEXT, "enum": Match.values, "description": "All of the conditions, or any; without one: every image"},
     "conditions": {"type": "array", "items": reference("RoutingCondition")},
-    "destinations": {"type": "array", "items": _TEXT, "description": "Names of peers that have an address"},
+    "destinations": {
+        "type": "array",
+        "items": _TEXT,
+        "description": "Names of peers that have an address; of DICOMweb servers with `dicomweb:` before",
+    },
     "stops": {**_FLAG, "description": "Later rules do not see what this one has chosen"},
     "priority": {**_NUMBER, "minimum": -1000, "maximum": 1000, "description": "Of its jobs; higher goes first"},
 }
@@ -65,7 +69,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "position": {**_NUMBER, "description": "Its place, from 1"},
             **_SAID,
             "reads": {"type": "array", "items": _TEXT, "description": "The conditions, for people"},
-            "missing": {"type": "array", "items": _TEXT, "description": "Destinations that are no peers any more"},
+            "missing": {"type": "array", "items": _TEXT, "description": "Destinations that are not there any more"},
             "in_force_since": {**_PERHAPS, "description": "What came before is sent only when asked for"},
             "fired": {**_NUMBER, "description": "Jobs it has made"},
             "images": {**_NUMBER, "description": "Images in them"},
