@@ -7,7 +7,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from apps.accounts import sign_ins
-from apps.console import views
+from apps.console import exports, views
 from apps.qr.api.wado_uri import WadoUri
 from apps.viewer.views import viewer
 from pacs import health
@@ -25,6 +25,7 @@ urlpatterns = [
     path("studies/", views.studies, name="studies"),
     path("studies/<str:study>/", views.study, name="study"),
     path("send/", views.send, name="send"),
+    path("export/", exports.export, name="export"),
     path("quick-look/keywords.json", views.keywords, name="keywords"),
     path("quick-look/<str:study>/", views.quick_look, name="quick-look"),
     path("quick-look/<str:study>/<str:series>/", views.quick_look, name="quick-look-series"),
@@ -34,6 +35,7 @@ urlpatterns = [
     path("remote/", views.remote, name="remote"),
     path("remote/retrieve/", views.retrieve, name="remote-retrieve"),
     path("remote/jobs/<int:key>/", views.retrieving, name="remote-job"),
+    path("jobs/<int:key>/file/", exports.exported, name="job-file"),
     path("jobs/", include("apps.jobs.urls")),
     path("favicon.ico", RedirectView.as_view(url="/static/console/icon.svg")),
     path("admin/", admin.site.urls),

@@ -27,7 +27,7 @@ from apps.jobs import kind
 from apps.jobs.kind import NotAllowed
 from apps.jobs.models import Job
 from apps.network.calling import peers_to_call
-from apps.qr import remote_query, sending
+from apps.qr import exporting, remote_query, sending
 from apps.qr import retrieving as retrievals
 from apps.qr.retrieve import missing
 from dicom import dictionary
@@ -58,6 +58,7 @@ def studies(request: HttpRequest) -> HttpResponse:
         "error": error,
         "may_find": principal.may(Service.FIND),
         "may_send": sending.may_send(principal),
+        "may_export": exporting.may_export(principal),
         "headings": [
             {
                 "heading": heading,
@@ -92,11 +93,12 @@ def search(request: HttpRequest) -> HttpResponse:
 def study(request: HttpRequest, study: str) -> HttpResponse:
     principal = asking(request)
     context = {
-        "study": _visible(request, study),
+        "study": visible(request, study),
         "series": verbs.series_of(study, principal),
         "dicomweb": settings.DICOMWEB,
         "may_get": principal.may(Service.GET),
         "may_send": sending.may_send(principal),
+        "may_export": exporting.may_export(principal),
     }
     return render(request, "console/study_detail.html", context)
 
@@ -108,7 +110,7 @@ def send(request: HttpRequest) -> HttpResponse:
     if not sending.may_send(principal):
         raise NotAllowed("Your account may not have images sent")
     params = request.POST if request.method == "POST" else request.GET
-    studies = [_visible(request, uid) for uid in dict.fromkeys(params.getlist("study")[:MOST_SENT])]
+    studies = [visible(request, uid) for uid in dict.fromkeys(params.getlist("study")[:MOST_SENT])]
     if not studies:
         raise InvalidValue("No study was chosen")
     series = verbs.series_of(studies[0].study_instance_uid, principal) if len(studies) == 1 else []
@@ -135,15 +137,17 @@ def _send(
     principal: Principal, peer: str, studies: Sequence[StudyRow], series: Sequence[SeriesRow], chosen: Sequence[str]
 ) -> Job:
     """Raises InvalidRequest."""
+    uids = named(studies, series, chosen)
+    return kind.request("send", principal=principal, arguments={"peer": peer, **uids})
+
+
+def named(studies: Sequence[StudyRow], series: Sequence[SeriesRow], chosen: Sequence[str]) -> dict[str, list[str]]:
+    """As kinds of job have it: studies, or some series of the only one. Raises InvalidRequest."""
     if series and not chosen:
         raise InvalidRequest({"series": gettext("Choose at least one series.")})
-    some = bool(series) and len(chosen) < len(series)
-    uids = (
-        {"series_instance_uids": list(chosen)}
-        if some
-        else {"study_instance_uids": [row.study_instance_uid for row in studies]}
-    )
-    return kind.request("send", principal=principal, arguments={"peer": peer, **uids})
+    if series and len(chosen) < len(series):
+        return {"series_instance_uids": list(chosen)}
+    return {"study_instance_uids": [row.study_instance_uid for row in studies]}
 
 
 @page
@@ -151,7 +155,7 @@ def quick_look(request: HttpRequest, study: str, series: str = "") -> HttpRespon
     if series and not is_uid(series):
         raise Http404
     context = {
-        "study": _visible(request, study),
+        "study": visible(request, study),
         "series": series,
         "dicomweb": settings.DICOMWEB,
         "version": settings.VERSION,
@@ -223,7 +227,7 @@ def _progress(request: HttpRequest, job: Job) -> HttpResponse:
     return pages.live(request, page=fragment, fragment=fragment, context=context, state=state)
 
 
-def _visible(request: HttpRequest, uid: str) -> Any:
+def visible(request: HttpRequest, uid: str) -> Any:
     """Raises NotThere, Deleted, Http404."""
     if not is_uid(uid):
         raise Http404

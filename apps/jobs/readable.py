@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, Self
+
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
 
 from dicom.values import is_uid
 
 SHOWN: Final = 10  # values of one name
 _STUDIES: Final = ("study_instance_uid", "study_instance_uids")
+_BYTES: Final = ("size", "bytes")
 _ABBREVIATIONS: Final = {"uid": "UID", "uids": "UIDs", "id": "ID", "ids": "IDs", "ae": "AE", "sop": "SOP", "url": "URL"}
 
 
@@ -21,12 +26,41 @@ class Named:
     studies: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A file that a job has made and that somebody may take away: its result names `file`, `size` and `expires_at`."""
+
+    size: int
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, result: Mapping[str, Any]) -> Self | None:
+        if not {"file", "size", "expires_at"} <= result.keys():
+            return None
+        return cls(result["size"], datetime.fromisoformat(result["expires_at"]))
+
+    @property
+    def expired(self) -> bool:
+        return self.expires_at <= timezone.now()
+
+
 def lines(said: Mapping[str, Any]) -> Iterator[Named]:
     for name, value in said.items():
         values = value if isinstance(value, list) else [value]
-        shown = [text(each) for each in values[:SHOWN]]
+        shown = [_of(name, each) for each in values[:SHOWN]]
         studies = name in _STUDIES and all(is_uid(each) for each in shown)
         yield Named(label(name), shown, len(values) - len(shown), studies)
+
+
+def _of(name: str, value: Any) -> str:
+    if name in _BYTES and isinstance(value, int):
+        return filesizeformat(value).replace("\xa0", " ")
+    if name.endswith("_at") and isinstance(value, str):
+        try:
+            return f"{timezone.localtime(datetime.fromisoformat(value)):%Y-%m-%d %H:%M:%S}"
+        except ValueError:
+            return value
+    return text(value)
 
 
 def label(name: str) -> str:

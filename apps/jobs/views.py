@@ -162,9 +162,11 @@ def job(request: HttpRequest, key: int) -> HttpResponse:
         if more and chosen
         else "",
         "cut": more and not chosen,
+        "named": bool(items) or bool(chosen),
         "lines": lines,
         "arguments": list(readable.lines(row.job.arguments)),
         "result": list(readable.lines(row.job.result)),
+        "made": readable.Made.of(row.job.result),
         "here": f"{request.path}?{urlencode({'items': chosen, 'after': after})}",
     }
     state = (row.state(), [(item.pk, item.state, item.error) for item in items], len(lines) and lines[0].pk)

@@ -20,7 +20,7 @@ from apps.accounts.rest import InvalidRequest, fields
 from apps.audit import trail
 from apps.audit.trail import Actor
 from apps.failpoints import failpoint
-from apps.jobs.kind import Planned
+from apps.jobs.kind import NotAllowed, Planned
 from apps.jobs.models import Job
 from apps.jobs.run import JobError, JobRun, TryAgain
 from apps.qr import retrieve, wado
@@ -81,6 +81,20 @@ def path_of(job: Job) -> Path | None:
     """Of what a job has made, as long as it is there."""
     path = folder() / f"{job.pk}.zip"
     return path if job.kind == KIND and job.result.get("file") == path.name and path.is_file() else None
+
+
+def fetch(job: Job, principal: Principal) -> BinaryIO | None:
+    """What a job has made, as long as it is there, for who takes it away. Raises NotAllowed."""
+    if not may_export(principal):
+        raise NotAllowed("Not allowed: export")
+    path = path_of(job)
+    try:
+        file = path.open("rb") if path else None
+    except FileNotFoundError:
+        return None
+    if file:
+        trail.record(actor=Actor.of(principal), action="download", object=f"job {job.pk}")
+    return file
 
 
 def export(run: JobRun) -> None:

@@ -5,7 +5,6 @@ from typing import ClassVar
 from django.http import FileResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema_view
-from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
 from apps.accounts.rest import NotFound, known
@@ -20,12 +19,9 @@ class Result(JobView):
 
     def get(self, request: Request, key: int) -> HttpResponseBase:
         known(request)
-        if not exporting.may_export(self.principal):
-            raise PermissionDenied("Not allowed: export")
-        path = exporting.path_of(self.found(key))
-        if path is None:
+        file = exporting.fetch(self.found(key), self.principal)
+        if file is None:
             raise NotFound("The job has made no file, or not yet, or it has expired")
-        answer = FileResponse(path.open("rb"), as_attachment=True, filename=f"export {key}.zip")
-        answer["Content-Type"] = "application/zip"
+        answer = FileResponse(file, as_attachment=True, filename=f"export {key}.zip", content_type="application/zip")
         answer["Cache-Control"] = "private, no-store"
         return answer
