@@ -28,7 +28,7 @@ from apps.storage.store import Away
 log = logging.getLogger(__name__)
 
 BATCH = 500
-_GATHER_SECONDS = 0.05  # between commits while busy
+_GATHER_SECONDS = 0.1  # between commits while busy
 _LOOK_SECONDS = 0.25  # between looks into `ready/`
 _TAKE_OVER_SECONDS = 10.0  # between looks for what dead processes left in `tmp/`
 _LONGEST_PAUSE = 10.0

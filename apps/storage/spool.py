@@ -20,7 +20,7 @@ from django.conf import settings
 from apps.failpoints import failpoint
 from apps.storage import notices
 from apps.storage.blanks import Blank, Blanks, abandoned, is_writers
-from apps.storage.disk import sync
+from apps.storage.disk import spread, sync
 from apps.storage.handover import Handover
 from apps.storage.received import Received
 
@@ -66,6 +66,7 @@ class Spool:
         """The directories that are missing, durably."""
         for directory in (self.tmp, self.ready, self.failed):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spread(self.tmp)
         for directory in (self.root, *list(self.root.parents)[:2]):
             sync(directory)
 
