@@ -2,9 +2,11 @@
 
 import json
 import os
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +105,27 @@ def files_of_orthanc(remote: Remote) -> dict[str, bytes]:
             ).content
             for row in rows
         }
+
+
+@contextmanager
+def deaf(heard: threading.Event) -> Iterator[int]:
+    """Connections are taken, and never a word is said; the port. `heard`: somebody is there."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connected: list[socket.socket] = []
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    connected.append(server.accept()[0])
+                    heard.set()
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield int(server.getsockname()[1])
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for each in connected:
+            each.close()
 
 
 @contextmanager

@@ -51,6 +51,34 @@ def connect(
     )
 
 
+class Calls:
+    """Associations with a peer that another thread may end, once and for all: also one that is not there yet."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self._open: list[Association] = []
+        self._over = False
+
+    def connect(
+        self,
+        contexts: Sequence[tuple[str, Sequence[str]]],
+        *,
+        timeouts: Timeouts,
+        roles: Mapping[str, Role] | None = None,
+    ) -> Association:
+        """Raises DimseError."""
+        assoc = connect(self.peer, contexts, timeouts=timeouts, roles=roles)
+        self._open = [*(each for each in self._open if each.ended is None), assoc]
+        if self._over:
+            assoc.abort()
+        return assoc
+
+    def abort(self) -> None:
+        self._over = True
+        for assoc in self._open:
+            assoc.abort()
+
+
 def peers_to_call() -> list[Peer]:
     """By name."""
     return list(Peer.objects.filter(enabled=True).exclude(host="").exclude(port=None).order_by("name"))

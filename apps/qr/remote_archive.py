@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from django.conf import settings
 
-from apps.network.calling import PATIENCE, connect
+from apps.network.calling import PATIENCE, Calls
 from apps.network.models import Peer
 from apps.qr import listing, proposing, scu
 from apps.qr.attributes import GET, MOVE
@@ -49,6 +49,7 @@ class RemoteArchive:
         self._retrieving: Association | None = None
         self._proposed: list[Proposal] = []
         self._keeper = Keeper(IntoArchive(_provenance(peer)))
+        self._calls = Calls(peer)
 
     def __enter__(self) -> Self:
         return self
@@ -65,10 +66,18 @@ class RemoteArchive:
         """When the last instance came by C-GET."""
         return self._keeper.moved
 
+    def abort(self) -> None:
+        """From another thread: whatever is asked now or later ends with an error."""
+        self._calls.abort()
+
+    def instances(self, unit: Unit) -> list[Unit]:
+        """Of a study or series. Raises NotAccepted and Failed where the archive cannot say, DimseError."""
+        return [instance for instance, _ in listing.instances(self.finding(), unit)]
+
     def finding(self) -> Association:
         """Raises DimseError."""
         if self._finding is None or self._finding.ended:
-            self._finding = connect(self.peer, listing.CONTEXTS, timeouts=PATIENCE)
+            self._finding = self._calls.connect(listing.CONTEXTS, timeouts=PATIENCE)
         return self._finding
 
     def asking(self, unit: Unit, keys: Mapping[str, str]) -> tuple[Association, Asking]:
@@ -114,7 +123,7 @@ class RemoteArchive:
     def _opened(self, wanted: list[Proposal], timeouts: Timeouts) -> Association:
         if self._retrieving is not None and self._retrieving.ended is None:
             self._retrieving.release()
-        self._retrieving = connect(self.peer, wanted, timeouts=timeouts, roles=proposing.roles(wanted))
+        self._retrieving = self._calls.connect(wanted, timeouts=timeouts, roles=proposing.roles(wanted))
         self._proposed = wanted
         return self._retrieving
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from itertools import groupby
 from typing import Any, Final
 
@@ -12,12 +13,13 @@ from django.conf import settings
 from apps.accounts.principal import Kind, Principal
 from apps.accounts.rest import InvalidRequest, fields, text
 from apps.failpoints import failpoint
+from apps.jobs.beside import beside
 from apps.jobs.kind import Planned
 from apps.jobs.models import JobItem
 from apps.jobs.run import JobError, JobRun, TryAgain
 from apps.network.calling import NoSuchPeer, peer_named
 from apps.network.models import Peer
-from apps.qr import arrivals, listing
+from apps.qr import arrivals
 from apps.qr.arrivals import Arrivals
 from apps.qr.listing import Unit
 from apps.qr.remote_archive import NotOffered, RemoteArchive
@@ -129,7 +131,7 @@ def _listed(run: JobRun, archive: RemoteArchive, unit: Unit) -> Collection[Unit]
     if unit.sop_instance_uid:
         return [unit]
     try:
-        found = [instance for instance, _ in listing.instances(archive.finding(), unit)]
+        found = beside(run, partial(archive.instances, unit), abort=archive.abort)
     except (NotAccepted, Failed) as error:
         run.log(f"{archive.peer.name} does not list its instances ({error}): {unit} is asked for as a whole")
         return [unit]
@@ -182,7 +184,7 @@ def _transferred(
     run: JobRun, archive: RemoteArchive, unit: Unit, keys: Mapping[str, str], coming: Arrivals | None
 ) -> Progress:
     """Raises JobError for what no further attempt can change, and what `run.check` raises."""
-    with Transfer(*archive.asking(unit, keys)) as transfer:
+    with Transfer(*beside(run, partial(archive.asking, unit, keys), abort=archive.abort)) as transfer:
         while not transfer.wait(_LOOK):
             run.check()
             if coming is not None:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,11 +14,13 @@ from django.utils import timezone
 from apps.accounts.principal import Principal
 from apps.accounts.rest import InvalidRequest, fields, text
 from apps.failpoints import failpoint
+from apps.jobs.beside import beside
 from apps.jobs.kind import Planned
 from apps.jobs.run import JobError, JobRun, TryAgain
-from apps.network.calling import NoSuchPeer, PeerFailed, called, peer_named
+from apps.network.calling import PATIENCE, Calls, NoSuchPeer, peer_named
 from apps.worklist import importing, scu
 from apps.worklist.importing import Outcome
+from dicom.dimse import DimseError
 from dicom.encoding import Identifier
 from dicom.errors import DicomError, InvalidValue
 
@@ -107,18 +110,20 @@ def _items(run: JobRun) -> Iterator[Iterator[Lines]]:
         return
     name = str(run.arguments["peer"])
     try:
-        with called(name, scu.CONTEXTS) as assoc:
-            found: list[Identifier] = []
-            for answer in scu.find(assoc, scu.request(_keys(run)), limit=MOST):
-                run.check()
-                found.append(answer)
+        calls = Calls(peer_named(name))
+        found = beside(run, partial(_answers, calls, _keys(run)), abort=calls.abort)
     except NoSuchPeer as error:
         raise JobError(f"{name}: {error}") from error
-    except PeerFailed as error:
-        raise TryAgain(str(error)) from error
+    except DimseError as error:
+        raise TryAgain(f"{name}: {error}") from error
     if len(found) == MOST:
         run.log(f"{name} has more than {MOST} steps: the rest is left out")
     yield (importing.lines(answer, principal=run.principal) for answer in found)
+
+
+def _answers(calls: Calls, keys: Mapping[str, str]) -> list[Identifier]:
+    with calls.connect(scu.CONTEXTS, timeouts=PATIENCE) as assoc:
+        return list(scu.find(assoc, scu.request(keys), limit=MOST))
 
 
 def _of_file(path: Path, principal: Principal) -> Lines:

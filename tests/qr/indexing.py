@@ -60,3 +60,15 @@ def cancel(job: Job) -> None:
     """From a thread of a server, which keeps no connection of the database."""
     queue.cancel(job, principal=system("test"))
     connection.close()
+
+
+def cancelled_when(heard: threading.Event, job: Job) -> threading.Thread:
+    """By a thread to join."""
+
+    def run() -> None:
+        heard.wait(60)
+        cancel(job)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread

@@ -1,5 +1,6 @@
 """Jobs that retrieve from archives of others: everything arrives bit for bit, or it is said what did not."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,13 @@ from apps.storage.models import Instance
 from apps.storage.placement import path_of
 from dicom import status
 from dicom.dimse import Association, Message, SimpleAcceptor, ThreadedServer, Timeouts, associate
-from dicom.encoding import encode_elements, read_identifier
+from dicom.encoding import Identifier, encode_elements, read_identifier
 from dicom.part10 import meta_group
 from dicom.sop_classes import STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE, Service
 from tests.node import free_port, wait_for
-from tests.qr.indexing import cancel, indexing, stored
+from tests.qr.indexing import cancel, cancelled_when, indexing, stored
 from tests.qr.serving import Serving
-from tests.remotes import Remote, dcmqrscp, files_of_orthanc, orthanc
+from tests.remotes import Remote, dcmqrscp, deaf, files_of_orthanc, orthanc
 from tests.storage.made import CT, EXPLICIT, IMPLICIT, data_set
 
 ME = system("test")
@@ -125,7 +126,9 @@ class Scripted:
         self._server.stop()
 
     def _find(self, assoc: Association, message: Message) -> None:
-        asked = read_identifier(message.read(), message.context.transfer_syntax)
+        self._answer(assoc, message, read_identifier(message.read(), message.context.transfer_syntax))
+
+    def _answer(self, assoc: Association, message: Message, asked: Identifier) -> None:
         level = asked.text(0x00080052)
         if level == "IMAGE" and not self.lists:
             assoc.respond(message, status.UNABLE_TO_PROCESS)
@@ -276,6 +279,46 @@ def test_a_cancelled_job_cancels_at_the_peer_or_aborts(polite: bool, here: Servi
         ran(job)
     assert job.state == JobState.CANCELLED
     assert ended == ["cancelled" if polite else "aborted"]
+
+
+def test_a_job_that_connects_is_cancelled_though_nobody_answers(here: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.qr.remote_archive.PATIENCE", Timeouts(connect=300, acse=300, dimse=300))
+    heard = threading.Event()
+    with deaf(heard) as port:
+        known(Remote("DEAF", port))
+        job = asked(study_instance_uids=[STUDY])
+        canceller = cancelled_when(heard, job)
+        ran(job)
+        canceller.join()
+    assert job.state == JobState.CANCELLED
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_job_is_cancelled_though_a_listing_is_not_answered(
+    number: int, here: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of series, that of images, that of the classes to propose for a C-GET."""
+    monkeypatch.setattr("apps.qr.remote_archive.PATIENCE", Timeouts(connect=5, acse=10, dimse=300))
+    ended, heard = threading.Event(), threading.Event()
+    questions: list[Identifier] = []
+
+    class Silent(Scripted):
+        def _answer(self, assoc: Association, message: Message, asked: Identifier) -> None:
+            questions.append(asked)
+            if len(questions) < number:
+                super()._answer(assoc, message, asked)
+                return
+            heard.set()
+            wait_for(assoc.peer_is_gone)
+            ended.set()
+
+    with Silent(made(tmp_path, 2, 4), answered(status.UNABLE_TO_PROCESS)):
+        job = asked(by="get", study_instance_uids=[STUDY])
+        canceller = cancelled_when(heard, job)
+        ran(job)
+        canceller.join()
+        wait_for(ended.is_set)
+    assert (job.state, len(questions)) == (JobState.CANCELLED, number)
 
 
 def test_a_peer_that_hangs_is_given_up_and_tried_again(

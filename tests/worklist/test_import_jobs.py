@@ -1,5 +1,6 @@
 """Jobs that import the worklists of others: DCMTK's, by its service and from its folder."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ from apps.jobs.runner import run_due
 from apps.network.models import Peer
 from apps.worklist import import_jobs
 from apps.worklist.models import ScheduledProcedureStep
+from dicom.dimse import Timeouts
 from dicom.sop_classes import Service
 from tests.node import free_port
+from tests.qr.indexing import cancelled_when
+from tests.remotes import deaf
 from tests.worklist.test_importing import item, written
 from tests.worklist.wlmscpfs import AE_TITLE, Wlmscpfs, running
 
@@ -119,6 +123,19 @@ def test_a_peer_that_is_away_is_asked_again() -> None:
     assert job.state == JobState.QUEUED
     assert job.due_at > timezone.now()
     assert job.error.startswith("ris: Cannot connect")
+
+
+def test_an_import_is_cancelled_though_the_peer_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_jobs, "PATIENCE", Timeouts(acse=300))
+    heard = threading.Event()
+    with deaf(heard) as port:
+        known(port)
+        job = kind.request("import_worklist", principal=system("test"), arguments={"peer": "ris"})
+        canceller = cancelled_when(heard, job)
+        run_due()
+        canceller.join()
+    job.refresh_from_db()
+    assert job.state == JobState.CANCELLED
 
 
 def test_who_may_schedule_may_import() -> None:
