@@ -1,6 +1,6 @@
 """What a Modality Performed Procedure Step has to say, and when: PS3.4 Table F.7.2-1, states of Table F.1-4."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -8,7 +8,7 @@ from dicom import status as statuses
 from dicom.dicomjson import Json
 from dicom.errors import DicomError
 from dicom.jsonmodel import has_value, items, text
-from dicom.values import is_uid
+from dicom.values import is_uid, parse_date, parse_time
 
 STATUS: Final = 0x00400252
 SCHEDULED_STEP_ATTRIBUTES: Final = 0x00400270
@@ -22,6 +22,8 @@ SOP_CLASS_UID: Final = 0x00081150
 SOP_INSTANCE_UID: Final = 0x00081155
 END_DATE: Final = 0x00400250
 END_TIME: Final = 0x00400251
+START_DATE: Final = 0x00400244
+START_TIME: Final = 0x00400245
 
 IN_PROGRESS: Final = "IN PROGRESS"
 COMPLETED: Final = "COMPLETED"
@@ -87,8 +89,8 @@ RULES: Final = (
     Rule(0x00400241, 1),  # Performed Station AE Title
     Rule(0x00400242, 2),  # Performed Station Name
     Rule(0x00400243, 2),  # Performed Location
-    Rule(0x00400244, 1),  # Performed Procedure Step Start Date
-    Rule(0x00400245, 1),  # Performed Procedure Step Start Time
+    Rule(START_DATE, 1),
+    Rule(START_TIME, 1),
     Rule(STATUS, 1, settable=True),
     Rule(0x00400254, 2, settable=True),  # Performed Procedure Step Description
     Rule(0x00400255, 2, settable=True),  # Performed Procedure Type Description
@@ -116,6 +118,7 @@ RULES: Final = (
     ),
 )
 _NOT_SETTABLE: Final = {rule.tag for rule in RULES if not rule.settable}
+_MOMENTS: Final = {START_DATE: parse_date, START_TIME: parse_time, END_DATE: parse_date, END_TIME: parse_time}
 _UIDS: Final = frozenset({STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_CLASS_UID, SOP_INSTANCE_UID})
 
 
@@ -124,6 +127,7 @@ def check_create(data_set: Json, *, strict: bool) -> None:
     if (state := text(data_set, STATUS)) and state != IN_PROGRESS:
         _refuse(statuses.INVALID_ATTRIBUTE_VALUE, "A step begins IN PROGRESS", [STATUS])
     _check(data_set, RULES, strict=strict, types={rule.tag: rule.create for rule in RULES})
+    _check_moments(data_set, _MOMENTS.keys())
 
 
 def merged(stored: Json, changes: Json, *, strict: bool) -> Json:
@@ -151,6 +155,7 @@ def merged(stored: Json, changes: Json, *, strict: bool) -> Json:
         if state == DISCONTINUED and not strict:
             types[PERFORMED_SERIES] = 2
     _check(step, RULES, strict=strict, types=types, final=state in FINAL)
+    _check_moments(changes, _MOMENTS.keys() - _NOT_SETTABLE)
     return step
 
 
@@ -192,6 +197,13 @@ def _check(
     ):
         if tags:
             _refuse(status, comment, sorted(set(tags)))
+
+
+def _check_moments(data_set: Json, tags: Iterable[int]) -> None:
+    """A step without a day is on no list; of what is repeated as it is stored nobody asks again."""
+    said = ((tag, text(data_set, tag)) for tag in sorted(tags))
+    if wrong := [tag for tag, value in said if value and _MOMENTS[tag](value) is None]:
+        _refuse(statuses.INVALID_ATTRIBUTE_VALUE, "No date or time", wrong)
 
 
 def _refuse(status: int, comment: str, tags: Sequence[int]) -> NoReturn:

@@ -315,7 +315,7 @@ def _first(order: Order, level: Level) -> dict[str, Any]:
 
 def _columns(name: str, value: Any) -> dict[str, Any]:
     attribute = BY_NAME.get(name)
-    return columns(attribute, value) if attribute else {name: value}
+    return columns(attribute, value) if attribute else {name: value or None}
 
 
 def _update(row: Row, order: Order, level: Level, changes: Changes) -> None:

@@ -1,5 +1,6 @@
 """An order as somebody gives it: flat, all levels at once; checked against the table of attributes."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Self, TypeAlias
@@ -14,6 +15,7 @@ Items: TypeAlias = tuple[Json, ...]  # of a sequence, in the DICOM JSON model
 
 # PS3.5 Table 6.2-1: characters of one value.
 LENGTHS: Final = {"AE": 16, "CS": 16, "DS": 16, "LO": 64, "SH": 16, "ST": 1024, "LT": 10240, "UI": 64, "PN": 64}
+_DELIMITERS: Final = str.maketrans("", "", "^=")  # of names
 _LONG: Final = frozenset({"ST", "LT"})
 LONGEST_DURATION: Final = 24 * 60
 
@@ -30,7 +32,7 @@ class InvalidOrder(DicomError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """None: not said. An empty text or sequence says that there is none."""
+    """None: not said. An empty text or sequence, or no minutes, says that there is none."""
 
     patient_id: str | None = None
     issuer_of_patient_id: str | None = None
@@ -114,7 +116,7 @@ def checked(order: Order, *, lenient: bool = False) -> Order:
         try:
             clean[name] = _duration(value) if attribute is None else checked_value(attribute, value)
         except ValueError as error:
-            if lenient and attribute is not None and not attribute.identifies:
+            if lenient and attribute is not None and _may_be_kept(attribute, value):
                 clean[name] = _kept(attribute, value)
             else:
                 errors[name] = str(error)
@@ -145,7 +147,7 @@ def _name_keys(attribute: Attribute, value: str) -> dict[str, str]:
 
 
 def _duration(value: int) -> int:
-    if not 0 < value <= LONGEST_DURATION:
+    if not 0 <= value <= LONGEST_DURATION:
         raise ValueError(f"1 to {LONGEST_DURATION} minutes")
     return value
 
@@ -159,6 +161,9 @@ def checked_value(attribute: Attribute, value: Any) -> Any:
         return ""
     if any(not _may_stand(character, attribute.vr) for character in text):
         raise ValueError("holds a control character")
+    said = text.translate(_DELIMITERS) if attribute.vr == "PN" else text
+    if said and not any(map(_can_be_seen, said)):
+        raise ValueError("holds nothing that can be seen")
     parts = text.split("\\") if attribute.several else [text]
     if "\\" in text and not attribute.several and attribute.vr not in _LONG:
         raise ValueError("a backslash cannot be part of it")
@@ -171,6 +176,11 @@ def checked_value(attribute: Attribute, value: Any) -> Any:
 def _may_stand(character: str, vr: str) -> bool:
     """PS3.5 6.1.3: no control character but in text of several lines."""
     return character >= " " and not "\x7f" <= character <= "\x9f" if character not in "\n\t" else vr in _LONG
+
+
+def _can_be_seen(character: str) -> bool:
+    """Not what only spaces, joins, or directs others."""
+    return unicodedata.category(character)[0] not in "CZM"
 
 
 def _single(attribute: Attribute, text: str) -> str:
@@ -205,7 +215,7 @@ def _time(text: str) -> str:
 
 
 def _uid(text: str) -> str:
-    if not values.is_uid(text):
+    if not values.is_uid(text) or "" in text.split("."):
         raise ValueError("no UID")
     return text
 
@@ -248,6 +258,13 @@ def _items(attribute: Attribute, value: Any) -> Items:
 
 def _has_value(element: Any) -> bool:
     return isinstance(element, dict) and bool(element.get("Value"))
+
+
+def _may_be_kept(attribute: Attribute, value: Any) -> bool:
+    """WIRE 10: a UID with empty components, too, where another system has made it."""
+    if attribute.vr == "UI":
+        return isinstance(value, str) and values.is_uid(value.strip())
+    return not attribute.identifies
 
 
 def _kept(attribute: Attribute, value: Any) -> Any:

@@ -11,7 +11,7 @@ from apps.storage.models import Study
 from apps.worklist import codes, data_sets, linking, schedule
 from apps.worklist.attributes import BY_NAME, Attribute
 from apps.worklist.models import RequestedProcedure, ScheduledProcedureStep, StepStatus
-from apps.worklist.order import InvalidOrder, Order
+from apps.worklist.order import LONGEST_DURATION, InvalidOrder, Order
 from dicom.dicomjson import Json
 
 # What a step's row says beside its attributes: never set by a change.
@@ -115,6 +115,8 @@ def whole(order: Order) -> Order:
         for name, attribute in BY_NAME.items()
         if getattr(order, name) is None and not _stays(attribute)
     }
+    if order.duration_minutes is None:
+        empty[DURATION] = 0
     return replace(order, **empty)
 
 
@@ -177,10 +179,12 @@ def _number(value: Any) -> str:
     return _text(value)
 
 
-def _minutes(value: Any) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+def _minutes(value: Any) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, int) and not isinstance(value, bool) and value:
         return value
-    raise ValueError("no number of minutes")
+    raise ValueError(f"1 to {LONGEST_DURATION} minutes")
 
 
 def _codes(name: str, value: Any) -> tuple[Json, ...]:

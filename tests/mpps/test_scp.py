@@ -80,6 +80,9 @@ CREATED: dict[str, tuple[Dataset, int, int]] = {
     "an empty ID": (begun(PerformedProcedureStepID=""), 0x0121, 0x00400253),
     "an empty study": (begun(scheduled(StudyInstanceUID="")), 0x0121, 0x0020000D),
     "a study that is no UID": (begun(scheduled(StudyInstanceUID="1.2.x")), 0x0106, 0x0020000D),
+    "a day that is none": (begun(PerformedProcedureStepStartDate="20261340"), 0x0106, 0x00400244),
+    "a text as day": (begun(PerformedProcedureStepStartDate="notadate"), 0x0106, 0x00400244),
+    "a time that is none": (begun(PerformedProcedureStepStartTime="250000"), 0x0106, 0x00400245),
 }
 
 
@@ -140,10 +143,13 @@ SET: dict[str, tuple[Callable[[], Dataset], int, int]] = {
     ),
     "a protocol without a name": (lambda: ended(PerformedSeriesSequence=[series(ProtocolName="")]), 0x0121, 0x00181030),
     "another patient": (lambda: ended(PatientID="18"), 0x0106, 0x00100020),
+    "an end on no day": (lambda: ended(PerformedProcedureStepEndDate="20261340"), 0x0106, 0x00400250),
+    "an end at no time": (lambda: ended(PerformedProcedureStepEndTime="noon"), 0x0106, 0x00400251),
 }
 
 
 @pytest.mark.parametrize("name", SET)
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
 def test_what_cannot_end_a_step_is_refused(serve: Serve, name: str) -> None:
     serving = serve()
     create(serving, UID)

@@ -97,6 +97,13 @@ def test_codes_numbers_and_lists_are_written_as_json_has_them(ris: Client) -> No
         ({"id": 3}, "id"),
         ({"duration_minutes": "20"}, "duration_minutes"),
         ({"duration_minutes": True}, "duration_minutes"),
+        ({"duration_minutes": 0}, "duration_minutes"),
+        ({"study_instance_uid": "1.2."}, "study_instance_uid"),
+        ({"study_instance_uid": "1..2"}, "study_instance_uid"),
+        ({"study_instance_uid": ".1.2"}, "study_instance_uid"),
+        ({"patient_name": "\u200b"}, "patient_name"),
+        ({"patient_name": "^\u200b^"}, "patient_name"),
+        ({"patient_id": "\u200b\u2060"}, "patient_id"),
         ({"scheduled_procedure_step_start_date": "20260230"}, "scheduled_procedure_step_start_date"),
         ({"requested_procedure_code_sequence": "CTHEAD"}, "requested_procedure_code_sequence"),
         ({"requested_procedure_code_sequence": [{"code_value": "1"}]}, "requested_procedure_code_sequence"),
@@ -139,6 +146,16 @@ def test_another_person_under_a_known_id_is_a_conflict_unless_it_is_meant(ris: C
     assert set(answer.json()["errors"]) == {"patient_name"}
     assert send(ris, "post", "/api/worklist/?update_patient=true", other).status_code == 201
     assert WorklistPatient.objects.get().patient_name == "Roe^Richard"
+
+
+@pytest.mark.parametrize("method", ["patch", "put"])
+def test_minutes_are_emptied_by_null_and_by_a_replacement_without_them(ris: Client, method: str) -> None:
+    row = made(ris, duration_minutes=20)
+    body = {"duration_minutes": None} if method == "patch" else ORDER
+    answer = send(ris, method, f"/api/worklist/{row['id']}/", body)
+    assert (answer.status_code, answer.json()["duration_minutes"]) == (200, None)
+    again = send(ris, method, f"/api/worklist/{row['id']}/", body)
+    assert again.json()["version"] == answer.json()["version"]
 
 
 def test_a_patch_changes_what_it_names(ris: Client) -> None:

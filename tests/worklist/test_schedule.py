@@ -68,7 +68,7 @@ def test_every_attribute_with_a_column_can_be_ordered() -> None:
         ({"modality": "C;T"}, "modality"),
         ({"scheduled_station_ae_title": "x" * 17}, "scheduled_station_ae_title"),
         ({"requested_procedure_description": "a\0b"}, "requested_procedure_description"),
-        ({"duration_minutes": 0}, "duration_minutes"),
+        ({"duration_minutes": -1}, "duration_minutes"),
         ({"requested_procedure_code_sequence": ({"00080100": {"vr": "SH"}},)}, "requested_procedure_code_sequence"),
     ],
 )
