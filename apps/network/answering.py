@@ -65,16 +65,24 @@ def find(
     except MISREAD as error:
         return refuse(assoc, message, error)
     pending = status.PENDING_OPTIONAL_KEYS_UNSUPPORTED if answers.has_unsupported else status.PENDING
-    for data_sets in _in_turns(ready, batches):
+    for data_sets, are_last in _in_turns(ready, batches):
         if assoc.is_cancelled(message):
             return respond(assoc, message, status.CANCEL)
         if assoc.stopping:
             return respond(assoc, message, status.QR_OUT_OF_RESOURCES, "Shutting down")
+        if are_last:
+            final, comment = _final(answers, peer)
+            assoc.respond_each(message, pending, data_sets, final=final, error_comment=comment)
+            return final
         assoc.respond_each(message, pending, data_sets)
+    return respond(assoc, message, *_final(answers, peer))
+
+
+def _final(answers: Answers, peer: PeerRules) -> tuple[int, str]:
+    """Status and comment of the last response, when all answers are taken."""
     if answers.limit_reached and not peer.success_at_limit:
-        comment = f"More than {peer.query_limit} match: ask for less"
-        return respond(assoc, message, status.QR_OUT_OF_RESOURCES, comment)
-    return respond(assoc, message, status.SUCCESS)
+        return status.QR_OUT_OF_RESOURCES, f"More than {peer.query_limit} match: ask for less"
+    return status.SUCCESS, ""
 
 
 def _ready(batches: Iterator[Sequence[bytes]]) -> list[Sequence[bytes]]:
@@ -82,11 +90,16 @@ def _ready(batches: Iterator[Sequence[bytes]]) -> list[Sequence[bytes]]:
     return list(islice(batches, BATCHES))
 
 
-def _in_turns(ready: Sequence[Sequence[bytes]], batches: Iterator[Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
-    """Nobody's network holds up others: answers leave between two turns."""
+def _in_turns(
+    ready: Sequence[Sequence[bytes]], batches: Iterator[Sequence[bytes]]
+) -> Iterator[tuple[Sequence[bytes], bool]]:
+    """With whether nothing follows, if that is known. Nobody's network holds up others: answers leave between two
+    turns."""
     while ready:
-        yield from ready
-        if len(ready) < BATCHES:
+        all_taken = len(ready) < BATCHES
+        for number, batch in enumerate(ready, start=1):
+            yield batch, all_taken and number == len(ready)
+        if all_taken:
             return
         with _turns.turn():
             ready = _ready(batches)

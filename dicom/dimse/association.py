@@ -311,11 +311,28 @@ class Association(Exchange):
         self._send(message.context, commands.encode(elements), data_set)
         message.answered = not statuses.is_pending(status)
 
-    def respond_each(self, message: Message, status: int, data_sets: Sequence[bytes]) -> None:
-        """A pending response with each of these data sets, in one write: few and small ones, so that whoever cancels is
-        heard soon."""
-        if data_sets:
-            self._send_each(message.context, commands.encode(self._response(message, status, DATA_SET)), data_sets)
+    def respond_each(
+        self,
+        message: Message,
+        status: int,
+        data_sets: Sequence[bytes],
+        *,
+        final: int | None = None,
+        error_comment: str = "",
+    ) -> None:
+        """A pending response with each of these data sets, and the `final` one, in one write: few and small ones, so
+        that whoever cancels is heard soon."""
+        last = b""
+        if final is not None:
+            elements = self._response(message, final, NO_DATA_SET)
+            if error_comment:
+                elements[Tag.ERROR_COMMENT] = text(error_comment, 64)
+            last = commands.encode(elements)
+        if data_sets or last:
+            command = commands.encode(self._response(message, status, DATA_SET))
+            self._send_each(message.context, command, data_sets, last)
+        if last:
+            message.answered = True
 
     def _response(self, message: Message, status: int, data_set_type: bytes) -> dict[int, bytes]:
         if message is self._unread:

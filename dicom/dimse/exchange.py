@@ -269,9 +269,9 @@ class Exchange:
     def _send(self, context: Context, encoded: bytes, data: Data | None = None) -> None:
         self._write(context, self._writer.message, encoded, data)
 
-    def _send_each(self, context: Context, encoded: bytes, data_sets: Sequence[bytes]) -> None:
-        """The same command with each of these data sets."""
-        self._write(context, self._writer.messages, encoded, data_sets)
+    def _send_each(self, context: Context, encoded: bytes, data_sets: Sequence[bytes], last: bytes) -> None:
+        """The same command with each of these data sets, and a last one without."""
+        self._write(context, self._writer.messages, encoded, (data_sets, last))
 
     def _write(self, context: Context, write: Callable[[int, bytes, T], None], encoded: bytes, data: T) -> None:
         self._check()

@@ -58,13 +58,18 @@ class Writer:
             self._send(buffers)
             self.mid_message = False
 
-    def messages(self, context_id: int, command: bytes, data_sets: Iterable[bytes]) -> None:
-        """The same command with each of these small data sets, all in one write."""
+    def messages(self, context_id: int, command: bytes, data: tuple[Iterable[bytes], bytes]) -> None:
+        """The same command with each of these small data sets, and another without one, all in one write."""
+        data_sets, last = data
         with self.lock:
             buffers: list[Buffer] = []
+            said: list[Buffer] = []
+            self._cut(said, context_id, memoryview(command), flags=IS_COMMAND, last=True)
             for data_set in data_sets:
-                self._cut(buffers, context_id, memoryview(command), flags=IS_COMMAND, last=True)
+                buffers += said
                 self._cut(buffers, context_id, memoryview(data_set), flags=0, last=True)
+            if last:
+                self._cut(buffers, context_id, memoryview(last), flags=IS_COMMAND, last=True)
             self._send([b"".join(buffers)])
             self.mid_message = False
 

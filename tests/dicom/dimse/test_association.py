@@ -124,6 +124,23 @@ def test_pending_responses_that_leave_together_come_one_by_one(serve: Serve, siz
         assert [(r.status, r.data_set) for r in find(assoc)] == [*((PENDING, match) for match in matches), (0, None)]
 
 
+@pytest.mark.parametrize("size", [7, 100_000])
+@pytest.mark.parametrize("count", [0, 2])
+def test_the_final_response_leaves_with_the_last_pending_ones(serve: Serve, size: int, count: int) -> None:
+    matches = [b"%d" % n * size for n in range(count)]
+
+    def answer(assoc: Association, message: Message) -> None:
+        message.read()
+        assoc.respond_each(message, PENDING, matches, final=0xA700, error_comment="More match")
+        assert message.answered
+
+    with associated(serve(services=services(answer)), limits=Limits(maximum_length=4096)) as assoc:
+        responses = list(find(assoc))
+        assert [(r.status, r.data_set) for r in responses] == [*((PENDING, match) for match in matches), (0xA700, None)]
+        assert responses[-1].command.error_comment == "More match"
+        assert not responses[-1].command.has_data_set
+
+
 def test_a_query_without_a_data_set_is_given_to_the_handler_and_never_waited_for(serve: Serve) -> None:
     def answer(assoc: Association, message: Message) -> None:
         assoc.respond(message, 0xA900 if message.read() == b"" else 0)
