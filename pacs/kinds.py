@@ -7,6 +7,7 @@ from apps.accounts import idempotency
 from apps.commitment import asking, deciding, reporting
 from apps.commitment import upkeep as commitments
 from apps.commitment.received import DECIDE
+from apps.failpoints import failpoint
 from apps.jobs import schedules, upkeep
 from apps.jobs.kind import Kind
 from apps.jobs.run import JobRun
@@ -27,7 +28,9 @@ def purge_deleted(run: JobRun) -> None:
 
 def prune_answers(run: JobRun) -> None:
     """Of requests whose Idempotency-Key counts no more."""
-    run.log(f"{idempotency.prune()} answers forgotten")
+    removed = idempotency.prune()
+    failpoint("prune_answers.removed")
+    run.log(f"{removed} answers forgotten")
 
 
 KINDS: Mapping[str, Kind] = {

@@ -8,7 +8,20 @@ from pathlib import Path
 import pytest
 
 from apps.storage import index, intake
-from tests.campaigns import commitment, fsync_order, jobs, load, memory, mpps_kill, openapi, sending, two_nodes, verify
+from tests.campaigns import (
+    commitment,
+    fsync_order,
+    job_kills,
+    jobs,
+    load,
+    memory,
+    mpps_kill,
+    openapi,
+    sending,
+    two_nodes,
+    verify,
+)
+from tests.campaigns.job_points import OF_KIND, one_of_each
 from tests.campaigns.kill import Campaign, node_on, postgresql_stopped, sqlite_locked
 from tests.campaigns.receiving import Receiver
 from tests.node import Node
@@ -60,6 +73,13 @@ def test_every_job_ends_whatever_dies_around_it_and_at_whichever_step(tmp_path: 
         assert campaign.kills["a worker killed"] >= 1
         jobs.at_failpoints(campaign, receiver.port, {"steps": ["job.recording"]}, lambda line: None)
         campaign.check()
+
+
+def test_of_each_kind_of_job_another_worker_does_what_one_that_died_has_left_and_does_it_once(tmp_path: Path) -> None:
+    kills, database = one_of_each(), "postgresql" if POSTGRESQL else "sqlite"
+    with job_kills.installed(database, tmp_path, kills, PACS_JOB_LEASE="600") as campaign:
+        campaign.together(kills)
+        assert campaign.kills == dict.fromkeys(OF_KIND, 1)
 
 
 def test_images_are_taken_and_indexed_later_while_the_database_is_away(tmp_path: Path) -> None:

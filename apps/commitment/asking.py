@@ -90,6 +90,7 @@ def commit(run: JobRun) -> None:
     if request is None:
         run.log("There is nothing to ask for")
         return
+    failpoint("commitment.prepared")
     if request.state == State.ASKED and request.asked_at is None:
         _ask(run, peer, request)
     request.refresh_from_db()
@@ -207,6 +208,7 @@ def _ask(run: JobRun, peer: Peer, request: CommitmentRequest) -> None:
             scu.ask(assoc, request.transaction_uid, references)
             failpoint("commitment.asked")
             CommitmentRequest.objects.filter(pk=request.pk).update(asked_at=timezone.now())
+            failpoint("commitment.awaited")
             run.log(f"{peer.name} was asked for {len(references)} instances")
             _await(run, assoc, request)
     except NotAccepted as error:
@@ -251,7 +253,9 @@ def _conclude(run: JobRun, peer: Peer, request: CommitmentRequest) -> None:
         ],
     )
     run.progress(request.committed, request.references)
+    failpoint("commitment.told")
     CommitmentRequest.objects.filter(pk=request.pk).update(concluded=True)
+    failpoint("commitment.concluded")
     if request.failed:
         raise JobError(
             f"{peer.name} does not keep {request.failed} of {request.references} instances; the first: {left[0].text}"

@@ -112,6 +112,7 @@ class _Page:
 
     def _save(self, *, decided: bool) -> None:
         CommitmentPage.objects.filter(pk=self.page.pk).update(references=self.entries, decided=decided)
+        failpoint("commitment.page")
 
     def _reason(self, entry: Entry) -> tuple[int | None, str]:
         """None: it may still arrive."""

@@ -101,6 +101,7 @@ def report(run: JobRun) -> None:
             due().filter(pk=request.pk).update(state=state, error=str(error)[:400])
             raise TryAgain(f"{peer.name} has not taken the report: {error}") from error
         taken(request.pk)
+        failpoint("commitment.taken")
     run.log(f"{peer.name} has taken the report: {request.committed} committed, {request.failed} not")
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from apps.commitment.models import CommitmentRequest
+from apps.failpoints import failpoint
 from apps.jobs.run import JobRun
 
 KEPT_DAYS = 90
@@ -19,4 +20,5 @@ def prune_job(run: JobRun) -> None:
         run.check()
         old.filter(pk__in=keys).delete()
         removed += len(keys)
+        failpoint("prune_commitments.removed")
     run.log(f"{removed} requests for storage commitment from before {before:%Y-%m-%d} removed")

@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 from apps.accounts.principal import Kind, Principal
 from apps.audit import trail
 from apps.audit.trail import Actor
+from apps.failpoints import failpoint
 from apps.jobs.bell import ring
 from apps.jobs.models import ItemState, Job, JobItem, JobLine, JobState
 
@@ -22,6 +23,7 @@ from apps.jobs.models import ItemState, Job, JobItem, JobLine, JobState
 # that, a shorter one would take jobs from the living: renewed each quarter, it outlasts two beats that fail, or one
 # that a slow database keeps waiting for half a minute.
 LEASE = timedelta(seconds=settings.JOB_LEASE)
+PRUNED_AT_ONCE = 100  # jobs; each may have thousands of items
 CANDIDATES = 20  # looked at in one go: others may be quicker with the first
 FIRST_DELAY = timedelta(seconds=10)
 LONGEST_DELAY = timedelta(hours=1)
@@ -354,6 +356,11 @@ def say(job: Job, text: str) -> None:
 
 
 def prune(older_than: datetime) -> int:
-    """Jobs that ended before, with their items and lines."""
+    """Jobs that ended before, with their items and lines; some at a time, in short transactions."""
     ended = [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED]
-    return Job.objects.filter(state__in=ended, ended_at__lt=older_than).delete()[1].get("jobs.Job", 0)
+    old = Job.objects.filter(state__in=ended, ended_at__lt=older_than).order_by()
+    removed = 0
+    while keys := list(old.values_list("pk", flat=True)[:PRUNED_AT_ONCE]):
+        removed += Job.objects.filter(pk__in=keys).delete()[1].get("jobs.Job", 0)
+        failpoint("prune_jobs.removed")
+    return removed

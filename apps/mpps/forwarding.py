@@ -96,6 +96,7 @@ def _share(run: JobRun, step: PerformedProcedureStep) -> None:
             key=_key(step.pk, name),
             maximum_attempts=ATTEMPTS,
         )
+        failpoint("forward_mpps.shared")
     run.log(f"{step}: to {', '.join(names) or 'nobody'}")
 
 
@@ -134,6 +135,7 @@ def _tell(assoc: Association, step: PerformedProcedureStep, told: ForwardedStep)
     """Each message is written down after its answer; one that was lost on the way is told again. Raises DimseError."""
     if not told.created:
         _create(assoc, step)
+        failpoint("forward_mpps.create")
         told.created = True
         _keep(told)
         failpoint("forward_mpps.created")
@@ -147,6 +149,7 @@ def _tell(assoc: Association, step: PerformedProcedureStep, told: ForwardedStep)
     failpoint("forward_mpps.set")
     told.digest = _digest(step.attributes)
     _keep(told)
+    failpoint("forward_mpps.told")
 
 
 def _create(assoc: Association, step: PerformedProcedureStep) -> None:

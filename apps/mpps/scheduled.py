@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 from apps.accounts.principal import Principal, system
 from apps.audit import trail
 from apps.audit.trail import Actor
+from apps.failpoints import failpoint
 from apps.jobs.run import JobRun
 from apps.mpps.models import TEXT, UID, PerformedProcedureStep, PerformedStatus, ScheduledStepAttributes
 from apps.worklist import deciding, schedule
@@ -65,6 +66,8 @@ def _adopt(step: ScheduledProcedureStep) -> int:
             if row.step_id is not None:
                 adopted += 1
                 settle(row.step_id, detail={"performed": row.performed.sop_instance_uid})
+        failpoint("link_performed.adopting")
+    failpoint("link_performed.adopted")
     return adopted
 
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 from apps.accounts.principal import Principal
 from apps.audit import trail
 from apps.audit.trail import Actor
+from apps.failpoints import failpoint
 from apps.jobs.run import JobRun
 from apps.network import process
 from apps.network.database import borrowed, give_back
@@ -270,6 +271,7 @@ def prune(older_than: datetime) -> int:
     removed = 0
     while keys := list(old.values_list("pk", flat=True)[:1000]):
         removed += AssociationLog.objects.filter(pk__in=keys).delete()[0]
+        failpoint("prune_associations.removed")
     return removed
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -98,40 +99,56 @@ def fetch(job: Job, principal: Principal) -> BinaryIO | None:
 
 
 def export(run: JobRun) -> None:
-    """Written anew by each attempt; whole under its name, or not there."""
+    """Written anew by each attempt; whole under its name, or not there. Told of once, when it is there."""
     folder().mkdir(parents=True, exist_ok=True)
     made = folder() / f"{run.job.pk}.zip"
     if not made.exists():
+        _forget_attempts(run.job)
         part = made.with_suffix(f".{run.job.lease}.part")
         try:
-            count = _write(run, part)
+            _write(run, part)
             failpoint("export.written")
             os.rename(part, made)
+            failpoint("export.renamed")
         except OSError as error:
             raise TryAgain(f"The export cannot be written: {error.strerror or error}") from error
         finally:
             part.unlink(missing_ok=True)
-        run.result(instances=count)
+    _tell(run, made)
     failpoint("export.made")
-    expires_at = timezone.now() + timedelta(days=DAYS)
-    run.result(file=made.name, size=made.stat().st_size, expires_at=expires_at.isoformat())
-    run.log(f"{made.stat().st_size >> 20} MiB, to be had until {expires_at:%Y-%m-%d}")
 
 
-def _write(run: JobRun, part: Path) -> int:
+def _forget_attempts(job: Job) -> None:
+    """What attempts left whose worker died: it may be as large as the disk."""
+    for path in folder().glob(f"{job.pk}.*.part"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _write(run: JobRun, part: Path) -> None:
     rows = _rows(run)
     if shutil.disk_usage(part.parent).free - sum(row.size for row in rows) < settings.MINIMUM_FREE:
         raise TryAgain("There is no room for it on the disk", delay=timedelta(minutes=10))
-    with tempfile.TemporaryDirectory(dir=part.parent, suffix=".part") as scratch, part.open("wb") as file:
+    scratch = tempfile.TemporaryDirectory(dir=part.parent, prefix=f"{run.job.pk}.", suffix=".part")
+    with scratch as own, part.open("wb") as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, strict_timestamps=False) as target:
-            names = _directory(run, rows, Path(scratch), target) if run.arguments["dicomdir"] else {}
+            names = _directory(run, rows, Path(own), target) if run.arguments["dicomdir"] else {}
             left_out = _fill(run, rows, names, target)
         file.flush()
         os.fsync(file.fileno())
     studies = sorted({row.study_instance_uid for row in rows})
-    detail = {"instances": len(rows) - left_out, "studies": studies[:100], "job": run.job.pk}
-    trail.record(actor=Actor.of(run.principal), action="export", object=f"job {run.job.pk}", detail=detail)
-    return len(rows) - left_out
+    run.result(instances=len(rows) - left_out, studies=studies[:100])
+
+
+def _tell(run: JobRun, made: Path) -> None:
+    expires_at = timezone.now() + timedelta(days=DAYS)
+    size = made.stat().st_size
+    detail = {name: run.job.result.get(name) for name in ("instances", "studies")} | {"job": run.job.pk}
+    with transaction.atomic():
+        before = bool(run.job.result.get("file"))
+        run.result(file=made.name, size=size, expires_at=expires_at.isoformat())
+        if not before:
+            trail.record(actor=Actor.of(run.principal), action="export", object=f"job {run.job.pk}", detail=detail)
+    run.log(f"{size >> 20} MiB, to be had until {expires_at:%Y-%m-%d}")
 
 
 def _rows(run: JobRun) -> list[Stored]:
@@ -213,4 +230,5 @@ def prune(run: JobRun) -> None:
         if path.stat().st_mtime < limit:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
             removed += 1
+            failpoint("prune_exports.removed")
     run.log(f"{removed} exports removed")

@@ -44,6 +44,7 @@ def warm_up(run: JobRun) -> None:
         began = time.monotonic()
         if _ready(series):
             made += 1
+            failpoint("warm_up.made")
             # Half of the time is for others; more when the machine is busy.
             run.rest((time.monotonic() - began) * (1 if os.getloadavg()[0] < (os.cpu_count() or 1) else 4))
         run.check()
@@ -51,6 +52,7 @@ def warm_up(run: JobRun) -> None:
     if changed.filter(changed_at__gt=now - _QUIET).exists():
         job, due_at = run.job, timezone.now() + _QUIET
         queue.submit(kind=job.kind, principal=run.principal, key=job.key, due_at=due_at, priority=job.priority)
+        failpoint("warm_up.asked")
 
 
 def may_warm(principal: Principal) -> bool:

@@ -329,6 +329,7 @@ def purge(*, principal: Principal, before: timedelta = RESTORABLE, most: int | N
         names = [row.name for row in doomed if store().purge(row.path)]
         if not names:
             raise Unknown("Nothing to purge")
+        failpoint("purge.removed")
         return _Decision(Act.PURGE, {"names": names}, "archive", {"files": len(names)})
 
     try:

@@ -76,7 +76,10 @@ def perform(record: Record, files: Files) -> None:
 
 
 def _delete(cursor: CursorWrapper, record: Record, files: Files) -> set[str]:
-    described_files = record.content["files"]
+    later = _decided_later([file["name"] for file in record.content["files"]], record)
+    described_files = [file for file in record.content["files"] if file["name"] not in later]
+    if not described_files:
+        return set()
     names = [file["name"] for file in described_files]
     current = Instance.objects.filter(name__in=names)
     series = set(current.values_list("series__series_instance_uid", flat=True))
@@ -101,6 +104,15 @@ def _delete(cursor: CursorWrapper, record: Record, files: Files) -> set[str]:
     studies = set(rebuild(cursor, series, files=files).studies)
     studies |= {file["study_instance_uid"] for file in described_files}  # of which nothing may be left
     return studies | _promote(cursor, {file["sop_instance_uid"] for file in described_files}, files)
+
+
+def _decided_later(names: Collection[str], record: Record) -> set[str]:
+    """Of these files: a record that a crash has kept from the index until now does not undo what was decided since."""
+    found: set[str] = set()
+    for kept in (Instance.objects.all(), QuarantinedInstance.objects.all()):
+        found |= set(kept.filter(name__in=names, decided_ns__gt=record.at).values_list("name", flat=True))
+    deleted = DeletedInstance.objects.filter(name__in=names, record__gt=record.name)
+    return found | set(deleted.values_list("name", flat=True))
 
 
 def _promote(cursor: CursorWrapper, uids: Collection[str], files: Files) -> set[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from apps.accounts.principal import Principal
 from apps.audit import trail
 from apps.audit.trail import Actor
+from apps.failpoints import failpoint
 from apps.network.database import borrowed
 from apps.storage import intake, received
 from apps.storage.disk import digest_of
@@ -64,6 +65,7 @@ def run(files: Iterable[Path], *, principal: Principal, progress: Callable[[Path
     try:
         for path in files:
             name = _one(path, report)
+            failpoint("import.received")
             if name:
                 waiting.append(name)
             if len(waiting) >= _AT_ONCE:
@@ -72,6 +74,7 @@ def run(files: Iterable[Path], *, principal: Principal, progress: Callable[[Path
             progress(path)
     finally:
         _index(waiting, report)
+        failpoint("import.indexed")
         _record(principal, report)
     return report
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from apps.accounts.principal import Principal
 from apps.accounts.rest import InvalidRequest, fields
+from apps.failpoints import failpoint
 from apps.jobs.kind import Planned
 from apps.jobs.run import JobError, JobRun, TryAgain
 from apps.storage import examining
@@ -66,6 +67,7 @@ class _Verification:
                 self._tell(total)
                 raise TryAgain(str(error)) from error
             self._note(row, fault)
+            failpoint("verify.read")
             if time.monotonic() - self.told > _TOLD:
                 self._tell(total)
             if self.rate:
@@ -115,6 +117,7 @@ class _Verification:
             damaged=self.damaged,
             findings=self.findings,
         )
+        failpoint("verify.told")
         self.run.progress(min(self.checked, total), total)
 
     def _rest(self, seconds: float) -> None:

@@ -81,13 +81,13 @@ def import_worklist(run: JobRun) -> None:
     with _items(run) as items:
         for number, lines in enumerate(items, start=1):
             run.check()
+            failpoint("import_worklist.taken")
             for line in lines:
                 counted[line["outcome"]] += 1
                 if line["outcome"] != Outcome.UNCHANGED and counted.total() <= _MOST_LINES:
                     run.log(importing.as_text(line))
             if number % _PROGRESS == 0:
                 run.progress(number, number)
-                failpoint("import_worklist.taken")
     run.progress(counted.total(), counted.total())
     run.result(**{outcome: counted[outcome] for outcome in Outcome})
     run.log(importing.total(counted))

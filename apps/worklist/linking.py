@@ -15,6 +15,7 @@ from django.utils import timezone
 from apps.accounts.principal import Principal
 from apps.audit import trail
 from apps.audit.trail import Actor
+from apps.failpoints import failpoint
 from apps.jobs.run import JobRun
 from apps.storage.models import SeriesRequest, Study
 from apps.worklist.models import TEXT, LinkState, RequestedProcedure, ScheduledProcedureStep, StudyLink, StudyLinkEvent
@@ -84,6 +85,8 @@ def match_study(study_instance_uid: str, *, principal: Principal) -> None:
         try:
             with transaction.atomic():
                 _match(study_instance_uid, principal)
+                failpoint("link.matching")
+            failpoint("link.matched")
             return
         except IntegrityError:  # somebody made the same link at the same moment
             if attempt + 1 == _ATTEMPTS:

@@ -2,7 +2,7 @@
 
 from django.contrib.auth.models import User
 
-from apps.accounts.principal import Principal, system
+from apps.accounts.principal import Principal
 from apps.accounts.users import principal_of
 from apps.jobs import kind, queue
 from apps.jobs.models import Job
@@ -23,17 +23,12 @@ def fill(*, jobs: int, long: int, long_seconds: float, sends: int, studies: int,
         _of_study("send", "receiver", f"1.2.9.{number % studies}")
 
 
-def one(name: str, *, number: int, port: int, other_ae_title: str, other_port: int) -> int:
+def one(name: str, *, port: int) -> int:
     """A job of this kind."""
     _peer("receiver", "RECEIVER", port)
-    _peer("other", other_ae_title, other_port)
     if name == "steps":
         return _steps(_admin(), seconds=0.05, items=["1", "2", "3"]).pk
-    if name == "send":
-        return _of_study(name, "receiver", "1.2.9.0").pk
-    if name == "retrieve":
-        return _of_study(name, "other", f"1.2.8.{number}").pk
-    return queue.submit(kind=name, principal=system("campaign")).pk
+    return _of_study(name, "receiver", "1.2.9.0").pk
 
 
 def _admin() -> Principal:

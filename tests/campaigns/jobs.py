@@ -1,6 +1,6 @@
 """Jobs while everything around them dies: `python -m tests.campaigns.jobs --jobs 1000 --database postgresql`.
 
-Several workers, killed with SIGKILL at random and at each step of the kinds of job there are; the broker flushed,
+Several workers, killed with SIGKILL at random (at each step of each kind of job: `job_kills`); the broker flushed,
 killed and away; PostgreSQL restarted; jobs longer than the lease and than the broker's visibility timeout. Each job
 ends, none is lost, no item that was recorded as done is done again, and the jobs of the dead are taken over within a
 minute.
@@ -41,12 +41,9 @@ TAKEN_OVER = 60.0  # seconds
 # Steps that every job goes through, and those of its kind.
 STEPS = ("job.claimed", "job.recording", "job.recorded", "job.ending", "job.ended")
 OF_SEND = ("job.planning", "send.planned", "send.answered", "send.recorded", "send.finished")
-OF_RETRIEVE = ("job.planning", "retrieve.planned", "retrieve.transferred")
 POINTS: Mapping[str, Sequence[str]] = {
     "steps": STEPS,
     "send": ("job.claimed", *OF_SEND, "job.ending", "job.ended"),
-    "retrieve": ("job.claimed", *OF_RETRIEVE, "job.ending", "job.ended"),
-    **{kind: ("job.claimed", "job.ending", "job.ended") for kind in ("prune_jobs", "warm_up", "link_orders")},
 }
 
 
@@ -253,19 +250,10 @@ def arrived(receiver: Receiver, sends: int) -> str:
 
 def at_failpoints(campaign: Campaign, port: int, wanted: Mapping[str, Sequence[str]], say: Say) -> None:
     """A worker dies at each step of each of these kinds; another one ends the job."""
-    with contextlib.ExitStack() as stack:
-        other = campaign.node
-        if "retrieve" in wanted:
-            campaign.node.run("indexer", COMMANDS["indexer"])
-            other = stack.enter_context(Node(campaign.node.directory))  # retrieved from: one study each time
-            other.manage("prepare")
-            stored(other, other.directory / "files", root="1.2.8", studies=len(wanted["retrieve"]))
-            other.start("listeners")
-        where = f"{port=}, other_ae_title={other.ae_title!r}, other_port={other.dimse_port}"
-        for kind, points in wanted.items():
-            for number, point in enumerate(points):
-                _die_at(campaign, kind, point, f"{kind!r}, {number=}, {where}")
-            say(f"{kind}: killed at {', '.join(points)}; ended each time")
+    for kind, points in wanted.items():
+        for point in points:
+            _die_at(campaign, kind, point, f"{kind!r}, {port=}")
+        say(f"{kind}: killed at {', '.join(points)}; ended each time")
 
 
 def _die_at(campaign: Campaign, kind: str, point: str, arguments: str) -> None:
@@ -332,7 +320,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--acts", type=int, default=40, help="kills, flushes, restarts (40)")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="postgresql", help="and its broker")
-    parser.add_argument("--failpoints", action="store_true", help="also a kill at each step of each kind, lease 3 s")
+    parser.add_argument("--failpoints", action="store_true", help="also kills at each step, lease 3 s")
     parser.add_argument("--kinds", nargs="*", choices=list(POINTS), help="of these only")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args(arguments)

@@ -254,6 +254,23 @@ def test_a_record_without_its_transaction_is_applied_when_the_indexer_starts() -
     assert decisions.catch_up() == 0
 
 
+def test_a_record_whose_process_died_does_not_undo_what_was_decided_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    receive()
+    index()
+    with monkeypatch.context() as dying:
+        dying.setattr(records, "withdraw", lambda record: None)
+        arm("decision.recorded:raise")
+        with pytest.raises(FailpointError):
+            delete_study()
+        arm("")
+    assert archive.restore(principal=ADMIN, deletion=delete_study()) == 1
+    before = rows()
+    assert decisions.catch_up() == 1
+    assert difference(before, rows()) == []
+    assert Instance.objects.count() == 1
+    assert reindexed_difference() == []
+
+
 def test_a_file_that_was_deleted_is_not_indexed_again_from_the_spool() -> None:
     received = receive()
     os.link(spool().ready / received.name, spool().root / "kept")
