@@ -34,10 +34,10 @@ def prune_answers(run: JobRun) -> None:
 
 
 KINDS: Mapping[str, Kind] = {
-    "purge_deleted": Kind(purge_deleted),
-    "prune_associations": Kind(log.prune_job),
-    "prune_jobs": Kind(upkeep.prune_job),
-    "prune_answers": Kind(prune_answers),
+    "purge_deleted": Kind(purge_deleted, title="Remove the files of what was deleted"),
+    "prune_associations": Kind(log.prune_job, title="Forget old associations of the log"),
+    "prune_jobs": Kind(upkeep.prune_job, title="Forget old jobs"),
+    "prune_answers": Kind(prune_answers, title="Forget answers to requests of days ago"),
     "retrieve": Kind(
         retrieving.retrieve,
         title="Retrieve from a peer",
@@ -47,7 +47,7 @@ KINDS: Mapping[str, Kind] = {
         longest_delay=retrieving.LONGEST_DELAY,
         example={"peer": "archive", "study_instance_uids": ["1.2.3"]},
     ),
-    "prune_commitments": Kind(commitments.prune_job),
+    "prune_commitments": Kind(commitments.prune_job, title="Forget old requests for commitment"),
     "wado": Kind(
         web_retrieving.wado,
         title="Retrieve from a DICOMweb server (WADO-RS)",
@@ -142,8 +142,8 @@ KINDS: Mapping[str, Kind] = {
         right=exporting.may_export,
         example=exporting.EXAMPLE,
     ),
-    "prune_exports": Kind(exporting.prune),
-    "prune_routed": Kind(routed.prune_job),
+    "prune_exports": Kind(exporting.prune, title="Remove exports that have expired"),
+    "prune_routed": Kind(routed.prune_job, title="Forget what was routed of images that are gone"),
     route.KIND: Kind(route.route),
     route.APPLY: Kind(
         route.apply,

@@ -31,7 +31,7 @@ COLLECTIONS: Mapping[str, Mapping[str, type[APIView]]] = {
     },
     "peers": {"": peers.Peers, "<int:key>/": peers.PeerResource, "<int:key>/echo/": peers.Echo},
     "listeners": {"": listeners.Listeners, "<int:key>/": listeners.ListenerResource},
-    "schedules": {"": schedules.Schedules, "<int:key>/": schedules.ScheduleResource},
+    "schedules": {"": schedules.Schedules, "<int:key>/": schedules.ScheduleResource, "<int:key>/run/": schedules.Run},
     "dicomweb-servers": {"": servers.Servers, "<int:key>/": servers.ServerResource},
     "remote": {"query/": archives.Query},
     "worklist": {

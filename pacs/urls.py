@@ -7,7 +7,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from apps.accounts import sign_ins
-from apps.console import exports, views
+from apps.console import exports, schedules, views
 from apps.qr.api.wado_uri import WadoUri
 from apps.viewer.views import viewer
 from pacs import health
@@ -36,6 +36,14 @@ urlpatterns = [
     path("remote/retrieve/", views.retrieve, name="remote-retrieve"),
     path("remote/jobs/<int:key>/", views.retrieving, name="remote-job"),
     path("jobs/<int:key>/file/", exports.exported, name="job-file"),
+    path("jobs/schedules/", schedules.listed, name="schedules"),
+    path("jobs/schedules/new/", schedules.new, name="schedule-new"),
+    path("jobs/schedules/arguments/", schedules.arguments, name="schedule-arguments"),
+    path("jobs/schedules/next/", schedules.upcoming, name="schedule-next"),
+    path("jobs/schedules/<int:key>/", schedules.schedule, name="schedule"),
+    path("jobs/schedules/<int:key>/switch/", schedules.switch, name="schedule-switch"),
+    path("jobs/schedules/<int:key>/run/", schedules.run, name="schedule-run"),
+    path("jobs/schedules/<int:key>/delete/", schedules.delete, name="schedule-delete"),
     path("jobs/", include("apps.jobs.urls")),
     path("favicon.ico", RedirectView.as_view(url="/static/console/icon.svg")),
     path("admin/", admin.site.urls),

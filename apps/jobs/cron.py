@@ -27,6 +27,14 @@ def validate(expression: str) -> None:
         raise ValidationError("No day matches.") from error
 
 
+def described(expression: str) -> str:
+    """In words, for who does not read cron."""
+    try:
+        return CronSim(expression, datetime(2024, 1, 1)).explain()
+    except (CronSimError, StopIteration, OverflowError):
+        return expression
+
+
 def following(expression: str, now: datetime, zone: tzinfo) -> datetime:
     """The first moment after `now`, by the clocks on the wall. What they leave out in spring comes an hour later; what
     they show twice in autumn counts once, or twice where every hour counts. Raises Never."""

@@ -150,6 +150,7 @@ class Schedule(models.Model):
     enabled = models.BooleanField(default=True)
     next_at = models.DateTimeField(db_index=True)
     last_at = models.DateTimeField(null=True, blank=True)
+    last_job = models.BigIntegerField(null=True, editable=False, help_text="Key of the job it made last.")
 
     class Meta:
         ordering = ["name"]

@@ -45,7 +45,7 @@ def line(row: JobLine) -> Plain:
 
 
 def schedule(row: Schedule) -> Plain:
-    columns = ("id", "name", "kind", "arguments", "every", "at", "cron", "enabled", "next_at", "last_at")
+    columns = ("id", "name", "kind", "arguments", "every", "at", "cron", "enabled", "next_at", "last_at", "last_job")
     made_by = (row.principal or {}).get("name", "")
     return {name: getattr(row, name) for name in columns} | {
         "title": title_of(row.kind),

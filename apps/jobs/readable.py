@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any, Final, Self
 
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext
 
+from apps.jobs import cron
 from dicom.values import is_uid
 
 SHOWN: Final = 10  # values of one name
 _STUDIES: Final = ("study_instance_uid", "study_instance_uids")
+UNITS: Final[Mapping[str, int]] = {"days": 86_400, "hours": 3600, "minutes": 60, "seconds": 1}
 _BYTES: Final = ("size", "bytes")
 _ABBREVIATIONS: Final = {"uid": "UID", "uids": "UIDs", "id": "ID", "ids": "IDs", "ae": "AE", "sop": "SOP", "url": "URL"}
 
@@ -50,6 +53,28 @@ def lines(said: Mapping[str, Any]) -> Iterator[Named]:
         shown = [_of(name, each) for each in values[:SHOWN]]
         studies = name in _STUDIES and all(is_uid(each) for each in shown)
         yield Named(label(name), shown, len(values) - len(shown), studies)
+
+
+def times(*, every: int | None, at: time | None, expression: str) -> str:
+    """When a schedule fires."""
+    if expression:
+        return cron.described(expression)
+    if at is not None:
+        return gettext("Each day at %s") % f"{at:%H:%M}"
+    number, unit = in_units(every or 1)
+    said = {
+        "days": ngettext("Every day", "Every %(number)s days", number),
+        "hours": ngettext("Every hour", "Every %(number)s hours", number),
+        "minutes": ngettext("Every minute", "Every %(number)s minutes", number),
+        "seconds": ngettext("Every second", "Every %(number)s seconds", number),
+    }
+    return said[unit] % {"number": number}
+
+
+def in_units(seconds: int) -> tuple[int, str]:
+    """Of the largest unit that says it whole."""
+    unit = next(unit for unit, length in UNITS.items() if seconds % length == 0)
+    return seconds // UNITS[unit], unit
 
 
 def _of(name: str, value: Any) -> str:

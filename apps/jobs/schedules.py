@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 
+from django.core.exceptions import ValidationError
 from django.db import Error, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts.principal import Principal, system
+from apps.accounts.rest import refused
 from apps.accounts.users import refreshed
 from apps.audit import trail
 from apps.audit.trail import Actor
@@ -29,6 +31,10 @@ class OfTheProgram(DicomError):
 
     http_status = 409
     errors = {"name": "a schedule of the program: it can be switched off, and run at another time"}
+
+
+class RunsAlready(DicomError):
+    http_status = 409
 
 
 def ensure(
@@ -56,15 +62,23 @@ def ensure(
     return schedule
 
 
+def checked(schedule: Schedule) -> None:
+    """Whether it can be kept. Raises InvalidRequest, by field."""
+    try:
+        schedule.full_clean(exclude=["next_at"])
+    except ValidationError as error:
+        raise refused(error) from error
+
+
 def save(schedule: Schedule, *, principal: Principal) -> None:
     """A new one, or one that changes: its time counts from now on. Of another job than before it is his who says so.
     Raises ValidationError, and what a request for the job would raise."""
     with transaction.atomic():
         old = Schedule.objects.filter(pk=schedule.pk).first() if schedule.pk else None
         schedule.full_clean(exclude=["next_at"])
-        if old is None or (old.kind, old.arguments) != (schedule.kind, schedule.arguments):
-            if old is not None and old.principal is None:
-                raise OfTheProgram("What a schedule of the program does cannot be changed")
+        if old is not None and old.principal is None and _what(old) != _what(schedule):
+            raise OfTheProgram("Name and job of a schedule of the program cannot be changed")
+        if old is None or _what(old)[1:] != _what(schedule)[1:]:
             kind.plan(schedule.kind, principal=principal, arguments=schedule.arguments)
             schedule.principal = principal.to_plain()
         schedule.next_at = _next(schedule, timezone.now())
@@ -79,6 +93,31 @@ def delete(schedule: Schedule, *, principal: Principal) -> None:
     with transaction.atomic():
         _record(principal, "delete", schedule)
         schedule.delete()
+
+
+def run_now(schedule: Schedule, *, principal: Principal) -> Job:
+    """Once, besides its times, with the rights it always has. Raises RunsAlready, and what a request for the job would
+    raise."""
+    with transaction.atomic():
+        if _is_running(schedule):
+            raise RunsAlready("Its job still runs")
+        job = _made(schedule)
+        _note(schedule, job)
+        trail.record(
+            actor=Actor.of(principal), action="run", object=f"schedule {schedule.name}", detail={"job": job.pk}
+        )
+    return job
+
+
+def upcoming(*, every: int | None, at: time | None, expression: str, count: int = 3) -> list[datetime]:
+    """When it would fire, from now on."""
+    moment, found = timezone.now(), []
+    for _ in range(count):
+        moment = next_time(moment, every=every, at=at, expression=expression)
+        if moment > timezone.now() + NEVER / 2:
+            break
+        found.append(moment)
+    return found
 
 
 def fire_due() -> int:
@@ -102,28 +141,41 @@ def _fire(schedule: Schedule, now: datetime) -> bool:
         said = f"An error of the program, reference {reference} in the log"
     with transaction.atomic():
         if _won(schedule, now):
-            queue.refuse(
+            failed = queue.refuse(
                 kind=schedule.kind,
                 principal=_principal(schedule),
                 arguments=schedule.arguments,
                 error=f"Schedule {schedule.name}: {said}",
             )
+            _note(schedule, failed)
     return False
 
 
 def _submitted(schedule: Schedule, now: datetime) -> bool:
-    key = _key(schedule)
     with transaction.atomic():
         if not _won(schedule, now) or _is_running(schedule):
             return False
-        principal = _principal(schedule)
-        if schedule.principal is None:
-            queue.submit(kind=schedule.kind, principal=principal, arguments=schedule.arguments, key=key)
-            return True
-        planned = kind.plan(schedule.kind, principal=principal, arguments=schedule.arguments)
-        job = kind.submit(schedule.kind, planned, principal=principal, key=key)
-        queue.say(job, f"Asked for by the schedule {schedule.name}")
-    return True
+        _note(schedule, _made(schedule))
+        return True
+
+
+def _made(schedule: Schedule) -> Job:
+    principal, key = _principal(schedule), _key(schedule)
+    if schedule.principal is None:
+        return queue.submit(kind=schedule.kind, principal=principal, arguments=schedule.arguments, key=key)
+    planned = kind.plan(schedule.kind, principal=principal, arguments=schedule.arguments)
+    job = kind.submit(schedule.kind, planned, principal=principal, key=key)
+    queue.say(job, f"Asked for by the schedule {schedule.name}")
+    return job
+
+
+def _note(schedule: Schedule, job: Job) -> None:
+    schedule.last_job = job.pk
+    Schedule.objects.filter(pk=schedule.pk).update(last_job=job.pk)
+
+
+def _what(schedule: Schedule) -> tuple[Any, ...]:
+    return schedule.name, schedule.kind, schedule.arguments
 
 
 def _won(schedule: Schedule, now: datetime) -> bool:

@@ -137,7 +137,7 @@ def test_hostile_text_of_others_is_text(page: Page) -> None:
     assert page.locator("tbody img").count() == 0
 
 
-@pytest.mark.parametrize("width", [1440, 1024, 768])
+@pytest.mark.parametrize("width", [1440, 1024, 768, 400])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_never_scrolls_sideways(width: int, theme: str, browser: Browser, node: Node) -> None:
     with Window(browser, node, viewport={"width": width, "height": 900}, color_scheme=theme) as window:

@@ -189,7 +189,7 @@ def test_text_of_patients_is_text(page: Page) -> None:
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-@pytest.mark.parametrize("width", [1440, 1024, 768])
+@pytest.mark.parametrize("width", [1440, 1024, 768, 400])
 def test_nothing_scrolls_sideways(browser: Browser, node: Node, width: int) -> None:
     with Window(browser, node, viewport={"width": width, "height": 900}) as window:
         window.sign_in()

@@ -136,7 +136,7 @@ def test_a_job_that_is_not_there_is_a_page_that_says_so(window: Window) -> None:
     window.forget()
 
 
-@pytest.mark.parametrize("width", [1440, 1024, 768])
+@pytest.mark.parametrize("width", [1440, 1024, 768, 400])
 def test_no_page_of_jobs_scrolls_sideways(browser: Browser, node: Node, rows: tuple[str, str], width: int) -> None:
     for scheme in ("light", "dark"):
         size = {"width": width, "height": 900}

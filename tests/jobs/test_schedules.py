@@ -13,7 +13,7 @@ from apps.accounts.principal import Principal, system
 from apps.accounts.rest import InvalidRequest
 from apps.accounts.users import principal_of
 from apps.audit.models import AuditEvent
-from apps.jobs import kind, queue, schedules
+from apps.jobs import kind, queue, readable, schedules
 from apps.jobs.kind import Kind, Planned
 from apps.jobs.models import Job, JobState, Schedule
 
@@ -178,3 +178,24 @@ def test_a_schedule_that_breaks_is_in_nobodys_way(of_users: None, admin: Princip
     assert Job.objects.get(kind="broken").error.startswith("Schedule nightly: An error of the program, reference ")
     assert Job.objects.get(kind="purge").state == JobState.QUEUED
     assert Schedule.objects.get(name="of tomorrow").next_at < timezone.now()  # left to who knows it
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"every": 604_800, "at": None, "expression": ""}, "Every 7 days"),
+        ({"every": 3600, "at": None, "expression": ""}, "Every hour"),
+        ({"every": 90, "at": None, "expression": ""}, "Every 90 seconds"),
+        ({"every": None, "at": time(2, 5), "expression": ""}, "Each day at 02:05"),
+        ({"every": None, "at": None, "expression": "30 2 * * 1-5"}, "At 02:30 on Monday through Friday"),
+    ],
+)
+def test_when_it_fires_is_said_in_words(given: dict[str, Any], said: str) -> None:
+    assert readable.times(**given) == said
+
+
+def test_the_next_times_follow_each_other_and_end_where_nothing_matches() -> None:
+    found = schedules.upcoming(every=None, at=None, expression="0 3 29 2 *")
+    assert [(each.astimezone(BERLIN).month, each.astimezone(BERLIN).day) for each in found] == [(2, 29)] * 3
+    assert found == sorted(set(found))
+    assert not schedules.upcoming(every=None, at=None, expression="0 3 30 2 *")

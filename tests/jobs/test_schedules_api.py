@@ -11,7 +11,7 @@ from apps.accounts.rest import InvalidRequest
 from apps.audit.models import AuditEvent
 from apps.jobs import kind, schedules
 from apps.jobs.kind import Kind, Planned
-from apps.jobs.models import Schedule
+from apps.jobs.models import Job, JobState, Schedule
 from tests.jobs.test_api import ask, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -97,3 +97,22 @@ def test_schedules_are_for_administrators(client: Client) -> None:
     reader = signed_in("reader")
     assert reader.get(SCHEDULES).status_code == 403
     assert ask(reader, "post", SCHEDULES, NIGHTLY).status_code == 403
+
+
+def test_it_is_run_at_once_besides_its_times_and_says_which_job_it_made(admin_client: Client) -> None:
+    one = ask(admin_client, "post", SCHEDULES, NIGHTLY)["Location"]
+    answer = ask(admin_client, "post", f"{one}run/", {})
+    job = answer.json()
+    assert (answer.status_code, answer["Location"]) == (201, f"/api/jobs/{job['id']}/")
+    assert (job["kind"], job["arguments"], job["submitted_by"]) == ("send", {"to": "CT"}, "admin")
+    assert admin_client.get(one).json()["last_job"] == job["id"]
+    Job.objects.update(state=JobState.RUNNING)
+    assert ask(admin_client, "post", f"{one}run/", {}).status_code == 409
+    assert AuditEvent.objects.filter(action="run", object_kind="schedule").count() == 1
+
+
+def test_one_of_the_program_keeps_its_name_which_would_come_back(admin_client: Client) -> None:
+    row = schedules.ensure(name="prune", kind="prune", at=time(2))
+    answer = ask(admin_client, "patch", f"{SCHEDULES}{row.pk}/", {"name": "mine"})
+    assert answer.status_code == 409
+    assert Schedule.objects.get().name == "prune"

@@ -143,7 +143,7 @@ def test_a_form_that_somebody_else_was_quicker_with_shows_both(page: Page, windo
     window.complaints.clear()
 
 
-@pytest.mark.parametrize("width", [1440, 1024, 768])
+@pytest.mark.parametrize("width", [1440, 1024, 768, 400])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_pages_fit_their_window(page: Page, window: Window, width: int, theme: str) -> None:
     page.set_viewport_size({"width": width, "height": 900})

@@ -105,6 +105,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "submitted_by": {**_TEXT, "description": "Whose rights its jobs have"},
             "next_at": _MOMENT,
             "last_at": _PERHAPS,
+            "last_job": {**_NUMBER, "nullable": True, "description": "The job it made last"},
         },
     },
     "ScheduleRequest": {"type": "object", "properties": _OF_SCHEDULE},
@@ -228,3 +229,11 @@ change_schedule = operation(
     examples=[example("Switched off", {"enabled": False})],
 )
 delete_schedule = operation("Delete a schedule", tag=_SCHEDULES, status=204, gives={}, statuses=(*ASKED, 404, 409))
+run_schedule = operation(
+    "Its job once, now, besides its times",
+    name="schedules_run",
+    tag=_SCHEDULES,
+    status=201,
+    gives=_ROW,
+    statuses=(*ASKED, 404, 409),
+)

@@ -93,6 +93,14 @@ class ScheduleResource(ScheduleView):
         return HttpResponse(status=204)
 
 
+@extend_schema_view(post=description.run_schedule)
+class Run(ScheduleView):
+    def post(self, request: Request, key: int) -> HttpResponse:
+        known(request)
+        job = schedules.run_now(self.found(key), principal=self.principal)
+        return self.answer(plain.job(job), status=201, Location=f"/api/jobs/{job.pk}/")
+
+
 def _read(said: Mapping[str, Any]) -> dict[str, Any]:
     """Values of the columns that are named. A time of one sort takes the place of the others."""
     values: dict[str, Any] = {name: text(said, name).strip() for name in ("name", "kind", "cron") if name in said}
