@@ -11,6 +11,8 @@ from django.shortcuts import redirect, render
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_safe
 
 from apps.accounts import pages
 from apps.accounts.principal import Principal
@@ -22,6 +24,7 @@ from apps.worklist.fields import FIELDS, written
 from apps.worklist.models import LinkState, StudyLink, sees_links
 
 PAGE: Final = 50
+_MOST_WAITING: Final = 99  # that are counted
 _FOUND_BY: Final = {
     linking.BY_UID: gettext_lazy("Study UID"),
     linking.BY_ACCESSION: gettext_lazy("Accession number"),
@@ -57,6 +60,14 @@ VERBS: Final[Mapping[LinkState, Mapping[str, Verb]]] = {
     LinkState.WITHDRAWN: {"link": _LINK},
     LinkState.LINKED: {"unlink": _UNLINK},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """`more`: than the number; nobody needs to know how many."""
+
+    number: int
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +137,24 @@ def links(request: HttpRequest) -> HttpResponse:
     return pages.live(
         request, page="worklist/link_list.html", fragment="worklist/_links.html", context=context, state=(state, seen)
     )
+
+
+def waiting_for(request: HttpRequest) -> Waiting | None:
+    """What is to be decided by who looks; None for who decides nothing."""
+    principal = asking(request)
+    if not principal.may_schedule or not sees_links(principal):
+        return None
+    found = StudyLink.objects.visible_to(principal).filter(state=LinkState.MISMATCH)[: _MOST_WAITING + 1].count()
+    return Waiting(min(found, _MOST_WAITING), found > _MOST_WAITING)
+
+
+@require_safe
+@cache_control(private=True, no_store=True)
+def waiting(request: HttpRequest) -> HttpResponse:
+    """The count in the navigation, asked for now and then; whoever is signed out meanwhile keeps his page as it is."""
+    if not request.user.is_authenticated:
+        return HttpResponse(status=204)
+    return render(request, "worklist/_waiting.html")
 
 
 @partial(pages.page, writes=True, error="worklist/error.html")

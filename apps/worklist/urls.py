@@ -9,6 +9,7 @@ urlpatterns = [
     path("steps.csv", views.steps_csv, name="worklist-csv"),
     path("day/", days.day, name="worklist-day"),
     path("studies/", links.links, name="worklist-links"),
+    path("studies/waiting/", links.waiting, name="worklist-waiting"),
     path("studies/<int:key>/", links.link, name="worklist-link"),
     path("new/", editing.new, name="worklist-new"),
     path("check/", editing.check, name="worklist-check"),
