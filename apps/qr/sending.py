@@ -197,7 +197,8 @@ class _Sending:
         seconds, associations = time.monotonic() - began, self._lanes.associations
         for reason, number in self._reasons.most_common(_MOST_REASONS):
             self._run.log(f"{number} x {reason}")
-        self._run.log(f"{self.sent} sent, {self._failed} failed in {seconds:.1f} s, associations: {associations}")
+        said = f"{self.sent} sent, {self._failed} failed in {seconds:.1f} s, associations: {associations}"
+        self._run.log(f"{said}. {self._lanes.reason}" if self._lanes.reason else said)
 
     def _feed(self, items: Sequence[JobItem] | None) -> bool:
         if items is None:

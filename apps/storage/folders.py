@@ -17,6 +17,7 @@ from apps.storage.importing import Stopped
 
 _TELL: Final = 50  # files between two notes of how far it is
 _MOST_REASONS: Final = 20  # in the job's log
+_MOST_NAMED: Final = 100  # files that were refused
 EXAMPLE: Final = {"folder": "/srv/import/old-archive"}
 
 
@@ -78,9 +79,16 @@ def import_folder(run: JobRun) -> None:
         not_dicom=report.not_dicom,
         refused=len(report.refused),
     )
-    for reason, number in report.reasons().most_common(_MOST_REASONS):
-        run.log(f"{number} x {reason}")
-    run.log(f"{report.imported} imported, {report.known} known already, {len(report.refused)} refused")
+    for path, reason in report.refused[:_MOST_NAMED]:
+        run.log(f"{_readable(os.path.relpath(path, folder))} is refused: {reason}")
+    if len(report.refused) > _MOST_NAMED:
+        run.log(f"and {len(report.refused) - _MOST_NAMED} more files; why, of all of them:")
+        for reason, number in report.reasons().most_common(_MOST_REASONS):
+            run.log(f"{number} x {reason}")
+    run.log(
+        f"{report.imported} imported, {report.known} known already, {len(report.refused)} refused, "
+        f"{report.quarantined} put into quarantine as another version, {report.not_dicom} no DICOM instances"
+    )
     if not report.indexed:
         run.log("The index has not caught up yet: what was received is safe")
 
@@ -88,3 +96,8 @@ def import_folder(run: JobRun) -> None:
 def _files(folder: Path) -> Iterator[Path]:
     """Links that lead elsewhere are not followed."""
     return (path for path in importing.files_below([folder]) if _is_below(os.path.realpath(path)))
+
+
+def _readable(path: str) -> str:
+    """A name of old disks may be no UTF-8, which no database takes."""
+    return os.fsencode(path).decode(errors="replace")

@@ -1,5 +1,6 @@
 """A folder of the server is imported by a job, where the installation says that it may be."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from apps.jobs import kind
 from apps.jobs.models import Job, JobState
 from apps.jobs.run import Cancelled
 from apps.jobs.runner import run_due
-from apps.storage import importing
+from apps.storage import folders, importing
 from apps.storage.models import Instance
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,6 +60,24 @@ def test_a_folder_is_imported_and_again_without_harm(admin: Principal, root: Pat
     again = run(asked(admin, str(root / "old")))
     assert (again.result["imported"], Instance.objects.count()) == (0, held)
     assert again.result["known"] == 3
+
+
+def test_what_was_refused_is_named_with_its_reason(
+    admin: Principal, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
+    for name in (b"cut.dcm", "größe.dcm".encode("latin-1")):
+        Path(os.fsdecode(os.fsencode(root / "old") + b"/" + name)).write_bytes(whole[: len(whole) // 2])
+    job = run(asked(admin, str(root / "old")))
+    assert (job.state, job.result["refused"]) == (JobState.SUCCEEDED, 2)
+    said = list(job.lines.order_by("pk").values_list("text", flat=True))
+    assert said[0].startswith("cut.dcm is refused: C000: Data set ends within")
+    assert said[1].startswith("gr\ufffd\ufffde.dcm is refused: C000: ")
+    assert "2 refused" in said[2]
+    monkeypatch.setattr(folders, "_MOST_NAMED", 1)
+    again = list(run(asked(admin, str(root / "old"))).lines.order_by("pk").values_list("text", flat=True))
+    assert again[1].startswith("and 1 more files")
+    assert again[2].startswith("2 x C000")
 
 
 def test_a_folder_elsewhere_is_refused_whatever_way_it_is_named(admin: Principal, root: Path) -> None:
