@@ -10,7 +10,7 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("host")
 parser.add_argument("port", type=int)
 parser.add_argument("--calling", default="SAMPLE", help="our AE title")
-parser.add_argument("--called", default="ANY-SCP", help="theirs")
+parser.add_argument("--called", default="PACS", help="theirs")
 args = parser.parse_args()
 
 contexts = [(VERIFICATION, [IMPLICIT_VR_LITTLE_ENDIAN])]

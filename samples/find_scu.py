@@ -15,7 +15,7 @@ parser.add_argument("host")
 parser.add_argument("port", type=int)
 parser.add_argument("keys", nargs="+", metavar="KEYWORD[=VALUE]")
 parser.add_argument("--calling", default="SAMPLE", help="our AE title")
-parser.add_argument("--called", default="ANY-SCP", help="theirs")
+parser.add_argument("--called", default="PACS", help="theirs")
 parser.add_argument("--level", default="STUDY", choices=["STUDY", "SERIES", "IMAGE"])
 args = parser.parse_args()
 keys = {keyword: value for keyword, _, value in (text.partition("=") for text in args.keys)}

@@ -31,7 +31,7 @@ parser.add_argument("host")
 parser.add_argument("port", type=int)
 parser.add_argument("values", nargs="*", metavar="KEYWORD=VALUE")
 parser.add_argument("--calling", default="SAMPLE", help="our AE title")
-parser.add_argument("--called", default="ANY-SCP", help="theirs")
+parser.add_argument("--called", default="PACS", help="theirs")
 parser.add_argument("--discontinue", action="store_true", help="rather than complete")
 args = parser.parse_args()
 given = {"Modality": "OT", "StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid()}

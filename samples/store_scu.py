@@ -42,7 +42,7 @@ if __name__ == "__main__":
     parser.add_argument("port", type=int)
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--calling", default="SAMPLE", help="our AE title")
-    parser.add_argument("--called", default="ANY-SCP", help="theirs")
+    parser.add_argument("--called", default="PACS", help="theirs")
     args = parser.parse_args()
     metas, failures = {path: meta_of(path) for path in args.files}, 0
     contexts = contexts_for(metas.values())
