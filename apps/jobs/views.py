@@ -201,6 +201,7 @@ ACTIONS: Final[Mapping[str, Callable[[Job, Principal], bool]]] = {
     "pause": lambda job, principal: queue.pause(job, principal=principal),
     "resume": lambda job, principal: queue.resume(job, principal=principal),
     "retry": lambda job, principal: queue.retry(job, principal=principal),
+    "now": lambda job, principal: queue.change(job, principal=principal, due_at=queue.clock()),
     **{name: partial(_change, step) for name, step in STEPS.items()},
 }
 

@@ -107,6 +107,16 @@ def test_a_job_is_found_paused_let_go_on_cancelled_and_tried_again(page: Page, n
     expect(page.locator("#job")).to_contain_text("Waiting")
 
 
+def test_a_job_that_waits_for_its_next_attempt_is_tried_at_once(page: Page, node: Node) -> None:
+    key = node.shell(WAITS.replace("Main task", "Another"))
+    node.sql("UPDATE jobs_job SET attempts = 3, due_at = %s WHERE id = %s", ["2099-01-01 00:00:00+00:00", int(key)])
+    page.goto(f"/jobs/{key}/")
+    expect(page.locator("#job")).to_contain_text("again at")
+    page.get_by_role("button", name="Try now").click()
+    expect(page.locator("#job")).not_to_contain_text("again at")
+    expect(page.locator(f"#now-{key}")).to_have_count(0)
+
+
 def test_the_page_follows_a_job_while_it_runs(page: Page, node: Node, rows: tuple[str, str]) -> None:
     page.goto(f"/jobs/{rows[1]}/")
     expect(page.locator(".job-far")).to_contain_text("49 of 120")
