@@ -9,12 +9,18 @@ import pytest
 from playwright.sync_api import Browser
 
 from apps.storage.spool import _spools
+from tests import flush
 from tests.browser import chromium
 from tests.node import Node, drop_databases
 
 # pynetdicom installs programs called like DCMTK's (findscu, storescp, ...); the tests mean DCMTK's.
 _OURS = Path(sys.prefix, "bin")
 os.environ["PATH"] = os.pathsep.join(folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder) != _OURS)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> None:
+    flush.replace_djangos()
 
 
 @pytest.fixture(scope="session", autouse=True)
