@@ -18,6 +18,31 @@ _OURS = Path(sys.prefix, "bin")
 os.environ["PATH"] = os.pathsep.join(folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder) != _OURS)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests around one server of their package follow one another, in whatever order: it is started once."""
+    places: list[list[pytest.Item]] = []
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        package = _package_of(item)
+        if package not in groups:
+            places.append([])
+            if package:
+                groups[package] = places[-1]
+        (groups[package] if package else places[-1]).append(item)
+    items[:] = [item for place in places for item in place]
+
+
+def _package_of(item: pytest.Item) -> str:
+    """Whose server it uses; a test with a database of its own has its place in the order of databases."""
+    if not isinstance(item, pytest.Function) or item.get_closest_marker("django_db"):
+        return ""
+    if {"db", "transactional_db"} & set(item.fixturenames):
+        return ""
+    found = (each for several in item._fixtureinfo.name2fixturedefs.values() for each in several)
+    return next((each.baseid for each in found if each.scope == "package"), "")
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> None:
     flush.replace_djangos()
