@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser
 
 from apps.storage.spool import _spools
@@ -16,6 +17,10 @@ from tests.node import Node, drop_databases
 # pynetdicom installs programs called like DCMTK's (findscu, storescp, ...); the tests mean DCMTK's.
 _OURS = Path(sys.prefix, "bin")
 os.environ["PATH"] = os.pathsep.join(folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder) != _OURS)
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.hookimpl(trylast=True)
