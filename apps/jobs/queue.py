@@ -145,12 +145,14 @@ def _free_slot(peer: str) -> int | None:
     return next((slot for slot in range(jobs_at_once([peer])[peer]) if slot not in used), None)
 
 
-def claim(*, worker: str, kinds: Collection[str]) -> Job | None:
+def claim(*, worker: str, kinds: Collection[str], without: Collection[str] = ()) -> Job | None:
     """The next job to run, now leased to this worker; None when there is none. First what a dead worker has left: it
-    has had its turn, and stands still."""
+    has had its turn, and stands still. `without`: peers whose jobs are not for him now."""
     now = clock()
     left = due(kinds, now).filter(state=JobState.RUNNING).order_by("lease_until", "id")
     waiting = runnable(kinds, now).filter(state=JobState.QUEUED).order_by("-priority", "due_at", "id")
+    if without:
+        left, waiting = left.exclude(peer__in=without), waiting.exclude(peer__in=without)
     for job in chain(left[:CANDIDATES], waiting[:CANDIDATES]):
         before = job.state
         if not _win(job, worker, now):

@@ -9,8 +9,11 @@ from django.db import Error, connection
 from apps.jobs import outbox, queue, schedules
 from apps.jobs.kind import kinds
 from apps.jobs.runner import run_due
+from apps.jobs.shares import Shares
 
 logger = logging.getLogger(__name__)
+
+SPARE = 2  # threads
 
 
 class Runners:
@@ -21,14 +24,18 @@ class Runners:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
+        self._shares = Shares(limit)
 
     def wake(self) -> None:
-        """One thread more, up to the limit: a long job does not hold up the next."""
+        """One thread more, up to the limit: a long job does not hold up the next. A few more where every job calls
+        somebody, who may hang: for those who call others, or nobody."""
         with self._lock:
             self._threads = [thread for thread in self._threads if thread.is_alive()]
-            if len(self._threads) < self._limit and not self._stopping.is_set():
+            spare = len(self._threads) >= self._limit
+            most = self._limit + SPARE if self._shares.all_call_somebody else self._limit
+            if len(self._threads) < most and not self._stopping.is_set():
                 # A daemon: a verb that does not come to its next step must not keep the process from ending.
-                thread = threading.Thread(target=self._run, name="jobs", daemon=True)
+                thread = threading.Thread(target=self._run, args=(spare,), name="jobs", daemon=True)
                 self._threads.append(thread)
                 thread.start()
 
@@ -40,9 +47,9 @@ class Runners:
         for thread in threads:
             thread.join(timeout / len(threads))
 
-    def _run(self) -> None:
+    def _run(self, spare: bool) -> None:
         try:
-            run_due(stopping=self._stopping)
+            run_due(stopping=self._stopping, shares=self._shares, spare=spare)
         except Error as error:
             logger.warning("The database is away, jobs wait: %s", error)
         finally:

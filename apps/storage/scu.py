@@ -9,7 +9,7 @@ from typing import Self
 from apps.storage.attempts import Ahead, MoveOriginator, Outcome
 from apps.storage.sources import Source
 from dicom import status
-from dicom.dimse import Association, DimseError, Pace, Timeouts, associate
+from dicom.dimse import Association, DimseError, Pace, TimedOut, Timeouts, associate
 from dicom.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,8 @@ class Sender:
     """Instances of known kinds to one receiver, over as few associations as it takes.
 
     A context manager. `abort` may be called from another thread. What an association that had taken something before
-    has lost is sent once more on a new one; after associations in a row that took nothing, what is left is lost.
+    has lost is sent once more on a new one; after associations in a row that took nothing, or one on which the
+    receiver kept silent, what is left is lost.
     """
 
     def __init__(
@@ -140,7 +141,8 @@ class Sender:
         log.warning("an association to %s is lost: %s", self._called_ae_title, error)
         useful = number in self._useful
         self._useful.discard(number)
-        self._failures += not useful
+        # Who keeps silent on a new association does so on the next: that would only double the wait.
+        self._failures += 0 if useful else _ATTEMPTS if isinstance(error, TimedOut) else 1
         self._last_error = error
         if (lost := self._open.pop(number, None)) is not None:
             lost.abort()

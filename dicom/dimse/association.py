@@ -10,7 +10,7 @@ from dicom import status as statuses
 from dicom.dimse import command as commands
 from dicom.dimse.command import DATA_SET, NO_DATA_SET, RESPONSE, CommandField, Tag, tag_list, text, uid, us
 from dicom.dimse.data import Data
-from dicom.dimse.errors import AssociationEnded, Failed, NotAccepted
+from dicom.dimse.errors import AssociationEnded, Failed, NotAccepted, TimedOut
 from dicom.dimse.exchange import Exchange, Inbox, logger
 from dicom.dimse.message import Message, Response
 from dicom.dimse.negotiation import Accept, AssociateRequest, Context
@@ -250,16 +250,21 @@ class Association(Exchange):
                 return self._last_id
 
     def await_response(self, message_id: int, meanwhile: Callable[[], object] | None = None) -> Response:
-        """The next response to that request, after `meanwhile`; in between the peer's own requests are served."""
-        inbox = self._inboxes[message_id]
+        """The next response to that request, after `meanwhile`; in between the peer's own requests are served. Only the
+        instances of a C-GET are a reason to wait longer."""
+        inbox, patience = self._inboxes[message_id], self.timeouts.dimse
         try:
             if meanwhile is not None:
                 meanwhile()
-            deadline = None if self.timeouts.dimse is None else monotonic() + self.timeouts.dimse
+            deadline = None if patience is None else monotonic() + patience
             while not inbox.responses:
                 if self.reading.acquire(blocking=False):
                     try:
                         self.step(idle=False)
+                        if self.on_store is not None and patience is not None:
+                            deadline = monotonic() + patience
+                        elif deadline is not None and monotonic() >= deadline and not inbox.responses:
+                            self.fail(TimedOut("a response"))
                     finally:
                         self.reading.release()
                 else:

@@ -13,6 +13,7 @@ _TAG = Struct("<HH")
 RESPONSE = 0x8000
 NO_DATA_SET = b"\x01\x01"  # PS3.7 E.1: any other Command Data Set Type announces a data set
 DATA_SET = b"\x01\x00"
+_LONGEST_COMMENT = 256
 
 
 class CommandField(IntEnum):
@@ -164,7 +165,9 @@ class Command:
 
     @property
     def error_comment(self) -> str:
-        return self.text(Tag.ERROR_COMMENT)
+        """What can be read of it; LO has 64 characters (PS3.7 E.1), some peers say more."""
+        said = self.text(Tag.ERROR_COMMENT)[:_LONGEST_COMMENT]
+        return "".join(character if character.isprintable() else " " for character in said).strip()
 
     @property
     def error_id(self) -> int | None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import OperationalError
+from django.db import DataError, OperationalError
 from django.utils import timezone
 
 from apps.accounts.principal import Principal, system
@@ -135,6 +135,18 @@ def test_the_next_job_runs_after_a_broken_one(kinds: dict[str, Verb]) -> None:
     job = queue.submit(kind="fine", principal=ME)
     assert run_due() == 2
     assert after(job).state == JobState.SUCCEEDED
+
+
+def test_what_the_database_does_not_keep_is_a_bug_not_a_database_that_is_away(kinds: dict[str, Verb]) -> None:
+    def break_(run: JobRun) -> None:
+        raise DataError("value too long")
+
+    kinds["send"] = break_
+    job = queue.submit(kind="send", principal=system("test"))
+    run_due(limit=1)
+    job.refresh_from_db()
+    assert job.state == JobState.QUEUED
+    assert "An error of the program" in job.error
 
 
 def test_a_database_that_goes_away_leaves_the_job_to_the_next_lease(kinds: dict[str, Verb]) -> None:

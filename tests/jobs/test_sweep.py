@@ -1,5 +1,5 @@
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -11,7 +11,7 @@ from apps.accounts.principal import system
 from apps.jobs import bell, outbox, queue, schedules, sweep, tasks
 from apps.jobs.models import Job, JobState, Schedule
 from apps.jobs.outbox import Reaction
-from apps.jobs.run import JobRun
+from apps.jobs.run import JobRun, TryAgain
 from apps.jobs.sweep import Runners
 from tests.jobs.bell_app import heard
 from tests.jobs.conftest import Verb
@@ -143,3 +143,56 @@ def test_a_broker_that_is_down_loses_no_job_and_is_left_alone_for_a_while(
     queue.submit(kind="send", principal=ME)
     assert not caplog.text
     assert states() == [JobState.QUEUED] * 2
+
+
+@pytest.fixture
+def hanging(kinds: dict[str, Verb]) -> Iterator[threading.Event]:
+    """A kind of job whose peer hangs until the event is set, and has then done nothing; another that works."""
+    go_on = threading.Event()
+
+    def hang(run: JobRun) -> None:
+        go_on.wait(30)
+        raise TryAgain("It hangs")
+
+    kinds.update(hang=hang, work=lambda run: None)
+    yield go_on
+    go_on.set()
+
+
+def running() -> list[str]:
+    return list(Job.objects.filter(state=JobState.RUNNING).order_by("id").values_list("peer", flat=True))
+
+
+def sweep_until(condition: Callable[[], bool]) -> None:
+    def swept() -> bool:
+        sweep.sweep_once()
+        return condition()
+
+    wait_for(swept)
+
+
+def test_peers_that_hang_do_not_hold_up_the_jobs_of_others(hanging: threading.Event) -> None:
+    for peer in ("one", "two"):
+        queue.submit(kind="hang", principal=ME, peer=peer)
+    sweep_until(lambda: running() == ["one", "two"])
+    others = [queue.submit(kind="work", principal=ME, peer=peer) for peer in ("three", "three", "four", "")]
+    sweep_until(lambda: all(Job.objects.get(pk=job.pk).state == JobState.SUCCEEDED for job in others))
+    assert running() == ["one", "two"]
+
+
+def test_peers_in_trouble_leave_a_thread_to_the_others_however_much_waits_for_them(
+    hanging: threading.Event, runners: Runners
+) -> None:
+    for peer in ("one", "two"):
+        queue.submit(kind="hang", principal=ME, peer=peer)
+    sweep_until(lambda: running() == ["one", "two"])
+    hanging.set()
+    wait_for(lambda: Job.objects.filter(state=JobState.QUEUED, error="It hangs").count() == 2)
+    hanging.clear()
+    for _ in range(5):
+        for peer in ("one", "two"):
+            queue.submit(kind="hang", principal=ME, peer=peer, priority=1)
+    sweep_until(lambda: len(running()) == 1)
+    others = [queue.submit(kind="work", principal=ME, peer="three") for _ in range(5)]
+    sweep_until(lambda: all(Job.objects.get(pk=job.pk).state == JobState.SUCCEEDED for job in others))
+    assert len(running()) == 1

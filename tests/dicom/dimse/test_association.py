@@ -675,6 +675,37 @@ def test_a_response_that_does_not_come_is_timed_out_and_aborted(serve: Serve) ->
     assert running.acceptor.outcome() == "aborted by peer"
 
 
+def test_a_peer_that_only_asks_and_never_answers_is_timed_out(serve: Serve) -> None:
+    """Its requests are served, and are no answer."""
+
+    def ask_back(assoc: Association, message: Message) -> None:
+        while not assoc.peer_is_gone():
+            assoc.n_event_report(
+                context=context(assoc, STORAGE_COMMITMENT),
+                sop_class_uid=STORAGE_COMMITMENT,
+                sop_instance_uid=COMMITMENT_INSTANCE,
+                event_type_id=1,
+            )
+
+    def on_request(assoc: Association, message: Message) -> None:
+        assoc.respond(message, 0)
+
+    running = serve(services=services(ask_back, VERIFICATION, STORAGE_COMMITMENT))
+    with (
+        pytest.raises(TimedOut, match="a response"),
+        associated(running, timeouts=BRISK, on_request=on_request, roles={STORAGE_COMMITMENT: (True, True)}) as assoc,
+    ):
+        assoc.c_echo()
+
+
+def test_an_error_comment_is_what_can_be_read_of_it_in_bounded_length() -> None:
+    command = Command(
+        {0x0100: b"\x30\x80", 0x0120: b"\x01\0", 0x0800: b"\x01\x01", 0x0902: b"a\0b\x1b[31m" + b"x" * 9999}
+    )
+    assert command.error_comment.startswith("ab [31mxxx")
+    assert len(command.error_comment) == 256
+
+
 def test_nothing_can_be_done_with_an_association_that_has_ended(serve: Serve) -> None:
     with associated(serve()) as assoc:
         pass
