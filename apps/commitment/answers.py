@@ -41,7 +41,9 @@ def take(report: Commitment, *, peer: str, ae_title: str) -> None:
 
 
 def _write(request: CommitmentRequest, report: Commitment) -> None:
-    reasons = {each.sop_instance_uid: each.reason for each in report.references}
+    reasons: dict[str, int | None] = {}
+    for each in report.references:  # of one that is named as kept and as not kept, the sender must not delete his copy
+        reasons[each.sop_instance_uid] = reasons.get(each.sop_instance_uid) or each.reason
     request.committed = request.failed = 0
     for key in list(request.pages.values_list("pk", flat=True)):
         page = request.pages.get(pk=key)

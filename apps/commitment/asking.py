@@ -41,6 +41,7 @@ PATIENCE: Final = Timeouts(connect=10, acse=15, dimse=120, release=5)
 # So long after each request its report is overdue, and it is asked for again.
 OVERDUE: Final = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
 SHOWN: Final = 100  # of what is not committed, in the result
+MOST: Final = 10_000  # UIDs in one request
 CHOICES: Final = ("job", "study_instance_uids", "series_instance_uids", "sop_instance_uids")
 _NEVER: Final = frozenset(
     (
@@ -72,11 +73,24 @@ def check(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
         raise InvalidRequest({"job": f"one of {', '.join(CHOICES)} is needed"})
     value = said[chosen[0]]
     if chosen[0] == "job":
-        if type(value) is not int or not 0 < value < 1 << 63 or not Job.objects.filter(pk=value).exists():
+        if type(value) is not int or not 0 < value < 1 << 63 or not _jobs(principal, value).exists():
             raise InvalidRequest({"job": "no such job"})
-    elif not isinstance(value, list) or not all(isinstance(uid, str) and is_uid(uid) for uid in value):
-        raise InvalidRequest({chosen[0]: "a list of UIDs"})
+    elif (
+        not isinstance(value, list)
+        or len(value) > MOST
+        or not all(isinstance(uid, str) and is_uid(uid) for uid in value)
+    ):
+        raise InvalidRequest({chosen[0]: f"a list of at most {MOST} UIDs"})
     return Planned({"peer": peer, chosen[0]: value}, peer=peer)
+
+
+def _are_uids(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= MOST and all(isinstance(uid, str) and is_uid(uid) for uid in value)
+
+
+def _jobs(principal: Principal, key: int) -> QuerySet[Job]:
+    """Whose images he may name: what others have sent is told to those who may see their jobs."""
+    return Job.objects.visible_to(principal).filter(pk=key)
 
 
 def commit(run: JobRun) -> None:
@@ -151,9 +165,9 @@ def _prepared(run: JobRun, peer: Peer) -> CommitmentRequest | None:
 
 def _chosen(run: JobRun) -> Iterator[Entry]:
     arguments = run.arguments
-    if "job" in arguments:
-        return _sent(arguments["job"])
     ours = Instance.objects.filter(series__study__in=Study.objects.visible_to(run.principal))
+    if "job" in arguments:
+        return _sent(_jobs(run.principal, arguments["job"]).first(), ours)
     for name, column in (
         ("study_instance_uids", "series__study__study_instance_uid__in"),
         ("series_instance_uids", "series__series_instance_uid__in"),
@@ -164,14 +178,13 @@ def _chosen(run: JobRun) -> Iterator[Entry]:
     return _entries(ours)
 
 
-def _sent(job: int) -> Iterator[Entry]:
+def _sent(job: Job | None, ours: QuerySet[Instance]) -> Iterator[Entry]:
     """What that job has sent: its items are instances."""
-    items = Job.objects.get(pk=job).items if Job.objects.filter(pk=job).exists() else None
-    if items is None:
-        raise JobError(f"Job {job} is gone")
+    if job is None:
+        raise JobError("The job that has sent it is gone")
     last = -1
-    while page := list(items.filter(state=ItemState.SUCCEEDED, position__gt=last)[:PAGE]):
-        yield from _entries(Instance.objects.filter(sop_instance_uid__in=[item.key for item in page]))
+    while page := list(job.items.filter(state=ItemState.SUCCEEDED, position__gt=last)[:PAGE]):
+        yield from _entries(ours.filter(sop_instance_uid__in=[item.key for item in page]))
         last = page[-1].position
 
 

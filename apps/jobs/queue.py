@@ -250,9 +250,14 @@ def give_back(job: Job) -> None:
 
 
 def _back_to_queue(job: Job, due_at: datetime, **changes: Any) -> None:
+    """Unless somebody wishes it cancelled, whom a short attempt has not heard."""
     try:
         with transaction.atomic():
-            changed = held(job).update(state=JobState.QUEUED, due_at=due_at, lease_until=None, **changes)
+            changed = (
+                held(job)
+                .filter(cancel_requested=False)
+                .update(state=JobState.QUEUED, due_at=due_at, lease_until=None, **changes)
+            ) or held(job).update(state=JobState.CANCELLED, ended_at=timezone.now(), lease_until=None, **changes)
     except IntegrityError:
         # A job of the same key came meanwhile: it will do the same work.
         end(job, JobState.CANCELLED, error="Another job of the same kind and key waits")
@@ -269,10 +274,12 @@ def back_off(attempts: int, *, first: timedelta = FIRST_DELAY, longest: timedelt
 
 def cancel(job: Job, *, principal: Principal) -> bool:
     """A waiting job at once, a running one before its next step; False when it has ended already."""
+    row = Job.objects.filter(pk=job.pk)
     with transaction.atomic():
-        changed = Job.objects.filter(pk=job.pk, state=JobState.QUEUED).update(
+        row.select_for_update().first()  # so that it does not begin, or go back, between the two
+        changed = row.filter(state=JobState.QUEUED).update(
             state=JobState.CANCELLED, ended_at=timezone.now()
-        ) or Job.objects.filter(pk=job.pk, state=JobState.RUNNING).update(cancel_requested=True)
+        ) or row.filter(state=JobState.RUNNING).update(cancel_requested=True)
         if changed:
             trail.record(actor=Actor.of(principal), action="cancel", object=f"job {job.pk}", detail={"kind": job.kind})
     return bool(changed)
@@ -323,7 +330,10 @@ def retry(job: Job, *, principal: Principal) -> bool:
     """An ended job once more: what failed, not what was done. Raises ValidationError when its like waits already."""
     try:
         with transaction.atomic():
-            changed = Job.objects.filter(pk=job.pk, state__in=[JobState.FAILED, JobState.CANCELLED]).update(
+            ended = Job.objects.filter(pk=job.pk, state__in=[JobState.FAILED, JobState.CANCELLED])
+            if ended.filter(state=JobState.FAILED, started_at=None).exists():
+                raise ValidationError("It was refused before it was begun: ask for another one.")
+            changed = ended.update(
                 state=JobState.QUEUED,
                 attempts=0,
                 failures=0,

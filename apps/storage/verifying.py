@@ -22,6 +22,7 @@ KIND: Final = "verify"
 RATE: Final = 20  # MiB/s
 FASTEST: Final = 10_000
 PAGE: Final = 500
+MOST: Final = 10_000  # studies in one request
 SHOWN: Final = 100  # findings in the result
 _TOLD: Final = 2.0  # seconds between two notes of how far it is
 
@@ -33,8 +34,8 @@ def check(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
     rate, uids = said.get("rate", RATE), said.get("study_instance_uids", [])
     if type(rate) not in (int, float) or not 0 <= rate <= FASTEST:
         raise InvalidRequest({"rate": f"MiB/s, 0 to {FASTEST}"})
-    if not isinstance(uids, list) or not all(isinstance(uid, str) and is_uid(uid) for uid in uids):
-        raise InvalidRequest({"study_instance_uids": "a list of UIDs"})
+    if not isinstance(uids, list) or len(uids) > MOST or not all(isinstance(uid, str) and is_uid(uid) for uid in uids):
+        raise InvalidRequest({"study_instance_uids": f"a list of at most {MOST} UIDs"})
     return Planned({"rate": rate, "study_instance_uids": uids}, key="" if uids else KIND)
 
 

@@ -31,6 +31,7 @@ from tests.storage import made
 
 STUDY = "1.2.3"
 UIDS = ["1.5.1", "1.5.2", "1.5.3"]
+JANE = Principal(Who.USER, "jane", key=7, services=frozenset({Service.COMMITMENT, Service.FIND}))
 
 
 def report(request: Dataset, failed: dict[str, int], *, named: int = 3) -> tuple[int, Dataset]:
@@ -102,7 +103,7 @@ def peer(remote: Archive, transactional_db: None, archive: None) -> Iterator[Pee
 def submitted(**arguments: Any) -> Job:
     return kind.request(
         "commit",
-        principal=Principal(Who.USER, "jane", services=frozenset({Service.COMMITMENT, Service.FIND})),
+        principal=JANE,
         arguments={"peer": "LTA", **(arguments or {"study_instance_uids": [STUDY]})},
     )
 
@@ -259,7 +260,7 @@ def test_a_peer_without_the_service_is_said_to_have_none(transactional_db: None,
 
 def test_of_a_send_only_what_was_sent_is_asked_for(peer: Peer, remote: Archive, settings: Settings) -> None:
     settings.COMMITMENT_PATIENCE = 30
-    send = queue.submit(kind="send", principal=system("test"), items=UIDS, due_at=timezone.now() + timedelta(days=1))
+    send = queue.submit(kind="send", principal=JANE, items=UIDS, due_at=timezone.now() + timedelta(days=1))
     send.items.filter(key__in=UIDS[:2]).update(state=ItemState.SUCCEEDED)
     job = run(submitted(job=send.pk))
     assert (job.state, job.result["committed"]) == (JobState.SUCCEEDED, 2)
@@ -274,6 +275,7 @@ def test_of_a_send_only_what_was_sent_is_asked_for(peer: Peer, remote: Archive, 
         {"peer": "LTA", "study_instance_uids": []},
         {"peer": "LTA", "study_instance_uids": ["x"]},
         {"peer": "LTA", "study_instance_uids": "1.2"},
+        {"peer": "LTA", "study_instance_uids": ["1.2.3"] * 10_001},
         {"peer": "LTA", "job": 999},
         {"peer": "LTA", "job": "1"},
         {"peer": "LTA", "job": 1 << 70},
@@ -285,6 +287,30 @@ def test_of_a_send_only_what_was_sent_is_asked_for(peer: Peer, remote: Archive, 
 def test_what_cannot_be_asked_for_is_refused(peer: Peer, arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         asking.check(system("test"), arguments)
+
+
+def test_what_others_have_sent_is_not_told_of(peer: Peer, remote: Archive) -> None:
+    """Whether there is such a job, and which images it was about."""
+    send = queue.submit(kind="send", principal=system("test"), items=UIDS, due_at=timezone.now() + timedelta(days=1))
+    with pytest.raises(InvalidRequest, match="no such job"):
+        submitted(job=send.pk)
+    arguments = {"peer": "LTA", "job": send.pk}
+    job = run(queue.submit(kind="commit", principal=JANE, arguments=arguments, peer="LTA"))
+    assert job.state == JobState.FAILED
+    assert not remote.requests
+
+
+def test_what_a_report_names_as_kept_and_as_not_kept_is_not_committed(
+    serve: Serve, peer: Peer, remote: Archive
+) -> None:
+    remote.at_once = False
+    serving = serve(name="LTA")
+    job = run(submitted())
+    event_type, ds = report(remote.requests[0], {"1.5.2": 0x0112})
+    ds.ReferencedSOPSequence = [*ds.ReferencedSOPSequence, reference("1.5.2")]
+    with serving.call(PUSH, extended=[ROLE]) as assoc:
+        assert assoc.send_n_event_report(ds, event_type, PUSH, INSTANCE)[0].Status == 0x0000
+    assert run(job).error.startswith("LTA does not keep 1 of 3 instances")
 
 
 def test_nothing_is_asked_where_nothing_is_there(peer: Peer, remote: Archive) -> None:

@@ -149,6 +149,22 @@ def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_asked() -> None:
     assert AuditEvent.objects.filter(action="cancel", object_kind="job").count() == 2
 
 
+def test_a_wish_to_cancel_counts_also_where_a_short_attempt_has_not_heard_it() -> None:
+    for back in (lambda job: queue.postpone(job, error="unreachable"), queue.give_back):
+        queue.submit(kind="send", principal=ME)
+        running = claim()
+        assert queue.cancel(running, principal=ME)
+        back(running)
+        assert (state_of(running), running.ended_at is None) == (JobState.CANCELLED, False)
+
+
+def test_a_job_that_was_refused_unchecked_is_not_tried_again_unchecked() -> None:
+    job = queue.refuse(kind="send", principal=ME, arguments={"peer": 7}, error="no such peer")
+    with pytest.raises(ValidationError, match="before it was begun"):
+        queue.retry(job, principal=ME)
+    assert state_of(job) == JobState.FAILED
+
+
 def test_a_retried_job_does_what_failed_not_what_was_done() -> None:
     job = queue.submit(kind="send", principal=ME, items=["1.2", "1.3"])
     held = claim()
