@@ -8,12 +8,14 @@ from apps.qr.attributes import FIND, InformationModel
 from apps.qr.scu import Proposal
 from dicom.dictionary import tag_of
 from dicom.dimse import Association, Failed, NotAccepted
+from dicom.errors import DicomError
 from dicom.values import is_uid
 
 MODEL: Final = InformationModel.STUDY_ROOT
 CONTEXTS: Final[list[Proposal]] = scu.contexts(FIND[MODEL])
 KEYWORDS: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 LEVELS: Final = ("STUDY", "SERIES", "IMAGE")
+MOST: Final = 200_000  # series of a study, or instances of a series
 
 
 class Unit(NamedTuple):
@@ -45,9 +47,13 @@ class Unit(NamedTuple):
         return Unit(self.study_instance_uid, self.series_instance_uid)
 
 
+class Endless(DicomError):
+    """The archive answers, and does not come to an end."""
+
+
 def instances(assoc: Association, unit: Unit) -> Iterator[tuple[Unit, str]]:
     """Instances of a study or a series, each with its SOP class. Raises NotAccepted and Failed where the archive cannot
-    say, DimseError."""
+    say, Endless, DimseError."""
     for series in [unit] if unit.series_instance_uid else _series(assoc, unit):
         for uids in _found(assoc, series, "IMAGE", "SOPInstanceUID", "SOPClassUID"):
             if is_uid(uids["SOPInstanceUID"]):
@@ -75,5 +81,9 @@ def _series(assoc: Association, study: Unit) -> list[Unit]:
 def _found(assoc: Association, within: Unit, level: str, *keywords: str) -> list[Mapping[str, str]]:
     keys = scu.request(level, {**within.keys, **dict.fromkeys(keywords, "")})
     tags = {keyword: tag_of(keyword) or 0 for keyword in keywords}
-    answers = scu.find(assoc, MODEL, keys)
-    return [{keyword: answer.text(tag).strip(" \0") for keyword, tag in tags.items()} for answer in answers]
+    found: list[Mapping[str, str]] = []
+    for answer in scu.find(assoc, MODEL, keys):
+        if len(found) >= MOST:
+            raise Endless(f"It gave more than {MOST} answers to one question")
+        found.append({keyword: answer.text(tag).strip(" \0") for keyword, tag in tags.items()})
+    return found

@@ -21,7 +21,7 @@ from apps.network.calling import NoSuchPeer, peer_named
 from apps.network.models import Peer
 from apps.qr import arrivals
 from apps.qr.arrivals import Arrivals
-from apps.qr.listing import Unit
+from apps.qr.listing import Endless, Unit
 from apps.qr.remote_archive import NotOffered, RemoteArchive
 from apps.qr.scu import Progress
 from apps.qr.transfer import Transfer
@@ -114,7 +114,7 @@ def go_on_later(run: JobRun, done: int) -> None:
 def _told(peer: Peer) -> Iterator[None]:
     try:
         yield
-    except NotOffered as error:
+    except (NotOffered, Endless) as error:
         raise JobError(f"{peer.name}: {error}") from error
     except DimseError as error:
         raise TryAgain(f"{peer.name}: {error}") from error

@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from apps.accounts.rest import InvalidRequest, fields, text
 from apps.jobs.kind import Planned
 from apps.jobs.run import JobError, JobRun, TryAgain
 from apps.storage import importing
-from apps.storage.importing import Stopped
+from apps.storage.importing import Report, Stopped
 
 _TELL: Final = 50  # files between two notes of how far it is
 _MOST_REASONS: Final = 20  # in the job's log
@@ -68,8 +68,10 @@ def import_folder(run: JobRun) -> None:
         if done % _TELL == 0 or done >= total:
             run.progress(done, max(done, total))
 
+    report = Report()
     try:
-        report = importing.run(_files(folder), principal=run.principal, progress=progress)
+        files = _files(folder, unreadable=report.refuse)
+        importing.run(files, principal=run.principal, progress=progress, report=report)
     except Stopped as error:
         raise TryAgain(str(error)) from error
     run.result(
@@ -91,13 +93,16 @@ def import_folder(run: JobRun) -> None:
     )
     if not report.indexed:
         run.log("The index has not caught up yet: what was received is safe")
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Links that lead elsewhere are not followed."""
-    return (path for path in importing.files_below([folder]) if _is_below(os.path.realpath(path)))
+    if report.refused:
+        raise JobError(f"{len(report.refused)} files or folders were not taken: the log names the first")
 
 
 def _readable(path: str) -> str:
-    """A name of old disks may be no UTF-8, which no database takes."""
-    return os.fsencode(path).decode(errors="replace")
+    """Names of files are bytes, of which not all are text; no database takes those that are not."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _files(folder: Path, *, unreadable: Callable[[OSError], object] = lambda error: None) -> Iterator[Path]:
+    """Links that lead elsewhere are not followed."""
+    found = importing.files_below([folder], unreadable=unreadable)
+    return (path for path in found if _is_below(os.path.realpath(path)))

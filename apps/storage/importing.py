@@ -1,6 +1,7 @@
 """Files from folders into the archive: the same way in as from the network, again and again if need be."""
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -43,24 +44,34 @@ class Report:
     refused: list[tuple[str, str]] = field(default_factory=list)  # file, reason
     indexed: bool = True  # False: received and safe, but the index has not caught up
 
+    def refuse(self, error: OSError) -> None:
+        """A file or folder that cannot be read."""
+        self.refused.append((str(error.filename), error.strerror or str(error)))
+
     def reasons(self) -> Counter[str]:
         return Counter(reason for _, reason in self.refused)
 
 
-def files_below(folders: Iterable[Path]) -> Iterator[Path]:
-    """Every regular file, in a stable order; links to folders are not followed."""
+def files_below(
+    folders: Iterable[Path], *, unreadable: Callable[[OSError], object] = lambda error: None
+) -> Iterator[Path]:
+    """Every file, in a stable order; links to folders are not followed. `unreadable` is told of each folder that cannot
+    be looked into."""
     for folder in folders:
         if folder.is_file():
             yield folder
             continue
-        for where, names, files in os.walk(folder):
+        for where, names, files in os.walk(folder, onerror=unreadable):
             names.sort()
             yield from (Path(where, name) for name in sorted(files))
 
 
-def run(files: Iterable[Path], *, principal: Principal, progress: Callable[[Path], None]) -> Report:
-    """Import them; what was imported by an earlier, interrupted run is not imported again. Raises Stopped."""
-    report = Report()
+def run(
+    files: Iterable[Path], *, principal: Principal, progress: Callable[[Path], None], report: Report | None = None
+) -> Report:
+    """Import them; what was imported by an earlier, interrupted run is not imported again. `report`: to be filled, by
+    who finds the files as well. Raises Stopped."""
+    report = report or Report()
     waiting: list[str] = []
     try:
         for path in files:
@@ -81,9 +92,12 @@ def run(files: Iterable[Path], *, principal: Principal, progress: Callable[[Path
 
 def _one(path: Path, report: Report) -> str | None:
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            report.refused.append((str(path), "No file, but a device, a pipe or a socket"))
+            return None
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
-        report.refused.append((str(path), error.strerror or str(error)))
+        report.refuse(error)
         return None
     try:
         return _open_file(fd, path, report)

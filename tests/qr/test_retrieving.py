@@ -16,7 +16,7 @@ from apps.jobs import kind
 from apps.jobs.models import ItemState, Job, JobState
 from apps.jobs.runner import run_due
 from apps.network.models import Peer
-from apps.qr import arrivals, retrieving
+from apps.qr import arrivals, listing, retrieving
 from apps.storage.models import Instance
 from apps.storage.placement import path_of
 from dicom import status
@@ -111,7 +111,7 @@ class Scripted:
     def __init__(self, data: dict[str, bytes], retrieve: Callable[[Association, Message, list[str]], None]) -> None:
         self.data, self._retrieve = data, retrieve
         self.asked: list[list[str]] = []
-        self.lists = True
+        self.lists, self.endless = True, False
         syntaxes = (EXPLICIT, IMPLICIT)
         services: dict[str, Any] = {STUDY_ROOT_FIND: (syntaxes, self._find)}
         services |= {uid: (syntaxes, self._handle) for uid in (STUDY_ROOT_MOVE, STUDY_ROOT_GET)}
@@ -133,6 +133,10 @@ class Scripted:
         if level == "IMAGE" and not self.lists:
             assoc.respond(message, status.UNABLE_TO_PROCESS)
             return
+        while self.endless and level == "SERIES" and not assoc.is_cancelled(message):
+            elements = [(0x00080052, "CS", level.encode()), (0x0020000E, "UI", b"1.2.3.1")]
+            answer = encode_elements(elements, message.context.transfer_syntax)
+            assoc.respond(message, status.PENDING, data_set=answer)
         series = {uid.rpartition(".")[0] for uid in self.data}
         answers: dict[str, list[Any]] = {
             "SERIES": [(0x0020000E, uid) for uid in sorted(series)],
@@ -332,6 +336,22 @@ def test_a_peer_that_hangs_is_given_up_and_tried_again(
     with Scripted(made(tmp_path, 2), retrieve):
         job = ran(asked(by="move", study_instance_uids=[STUDY]))
     assert (job.state, job.error) == (JobState.QUEUED, "archive has brought nothing for 1 s")
+
+
+def test_a_list_without_end_is_given_up_and_can_be_cancelled(
+    here: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Scripted(made(tmp_path, 2), answered(status.SUCCESS)) as archive:
+        archive.endless = True
+        job = asked(by="move", study_instance_uids=[STUDY])
+        cancelling = threading.Timer(0.5, cancel, [job])
+        cancelling.start()
+        assert ran(job).state == JobState.CANCELLED
+        cancelling.join()
+        monkeypatch.setattr(listing, "MOST", 100)
+        job = ran(asked(by="move", study_instance_uids=[STUDY]))
+    assert job.state == JobState.FAILED
+    assert job.error == "archive: It gave more than 100 answers to one question"
 
 
 def test_a_peer_that_is_not_there_is_tried_again_later(here: Serving) -> None:

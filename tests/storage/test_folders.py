@@ -1,7 +1,9 @@
 """A folder of the server is imported by a job, where the installation says that it may be."""
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -69,7 +71,7 @@ def test_what_was_refused_is_named_with_its_reason(
     for name in (b"cut.dcm", "größe.dcm".encode("latin-1")):
         Path(os.fsdecode(os.fsencode(root / "old") + b"/" + name)).write_bytes(whole[: len(whole) // 2])
     job = run(asked(admin, str(root / "old")))
-    assert (job.state, job.result["refused"]) == (JobState.SUCCEEDED, 2)
+    assert (job.state, job.result["refused"]) == (JobState.FAILED, 2)
     said = list(job.lines.order_by("pk").values_list("text", flat=True))
     assert said[0].startswith("cut.dcm is refused: C000: Data set ends within")
     assert said[1].startswith("gr\ufffd\ufffde.dcm is refused: C000: ")
@@ -127,3 +129,26 @@ def test_an_import_that_was_broken_off_keeps_what_it_has_and_goes_on(
     rest = run(asked(admin, str(root / "old")))
     assert rest.state == JobState.SUCCEEDED
     assert rest.result["known"] >= held
+
+
+def test_what_cannot_be_read_fails_the_job_and_is_named(
+    admin: Principal, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "old" / "closed").mkdir()
+    os.mkfifo(root / "old" / "pipe")
+    os.mkfifo(os.fsencode(root / "old") + b"/\xff\n")
+    (root / "old" / "round").symlink_to("round")
+    scandir = os.scandir
+
+    def guarded(path: Any) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    job = run(asked(admin, str(root / "old")))
+    assert (job.state, job.error) == (JobState.FAILED, "4 files or folders were not taken: the log names the first")
+    assert job.result["imported"] == 2
+    log = "".join(f"{line}\n" for line in job.lines.values_list("text", flat=True))
+    assert "closed is refused: Permission denied" in log
+    assert "pipe is refused: No file, but a device, a pipe or a socket" in log

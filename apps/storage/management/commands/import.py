@@ -28,9 +28,9 @@ class Command(BaseCommand):
         with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
             task = bar.add_task("Importing", total=sum(1 for _ in importing.files_below(paths)))
             try:
-                report = importing.run(
-                    importing.files_below(paths), principal=system("import"), progress=lambda _: bar.advance(task)
-                )
+                report = Report()
+                files = importing.files_below(paths, unreadable=report.refuse)
+                importing.run(files, principal=system("import"), progress=lambda _: bar.advance(task), report=report)
             except importing.Stopped as error:
                 raise CommandError(f"Stopped: {error}. What was imported is safe; start again later.") from error
         self.stdout.write(_as_json(report) if options["json"] else _as_text(report))
