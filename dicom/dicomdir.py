@@ -1,5 +1,6 @@
 """DICOMDIR, the directory of a medium (PS3.3 annex F, PS3.10 8), of instances whose headers are given."""
 
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -13,13 +14,17 @@ from dicom.errors import InvalidDataSet
 
 # Elements that a directory record must have (type 1), and images need not: what stands there when they are empty.
 _NEEDED: Final[Mapping[str, Any]] = {
-    "PatientID": "NONE",
     "StudyTime": "000000",
     "StudyID": "0",
     "SeriesNumber": 0,
     "InstanceNumber": 0,
 }
 _DATES: Final = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
+# What pydicom raises for data sets that are not as they should be.
+_UNREADABLE: Final = (
+    *(InvalidDicomError, ValueError, TypeError, AttributeError, LookupError, NotImplementedError),
+    *(EOFError, OverflowError, RecursionError, struct.error),
+)
 _NO_DATE: Final = "19000101"
 
 
@@ -37,11 +42,13 @@ class Directory:
         try:
             ds = dcmread(file, stop_before_pixels=True)
             dates = (ds.get(keyword) for keyword in _DATES)
-            for keyword, value in {"StudyDate": next(filter(None, dates), _NO_DATE), **_NEEDED}.items():
+            # Without an ID, each study is somebody else's.
+            found = {"PatientID": ds.StudyInstanceUID, "StudyDate": next(filter(None, dates), _NO_DATE)}
+            for keyword, value in {**found, **_NEEDED}.items():
                 if ds.get(keyword) in (None, ""):
                     setattr(ds, keyword, value)
             self._set.add(_plain(ds))
-        except (InvalidDicomError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError) as error:
+        except _UNREADABLE as error:
             raise InvalidDataSet(f"No directory record can be made of it: {error}") from error
 
     def write(self, folder: Path) -> Mapping[str, str]:

@@ -44,6 +44,7 @@ _DIRECTORY: Final = "dicom.dicomdir.Directory"  # by name: it costs each process
 _TELL: Final = 1.0  # seconds between two notes of how far it is
 _NAMES: Final = (
     "sop_instance_uid",
+    "series__study__patient",
     "series__study__patient__patient_id",
     "series__study__patient__patient_name",
     "series__study__study_instance_uid",
@@ -169,6 +170,8 @@ def _fill(run: JobRun, rows: list[Stored], names: Mapping[str, str], target: zip
     for done, (row, name) in enumerate(_named(rows, names, folders), 1):
         run.check()
         try:
+            if not name:
+                raise retrieve.missing({"SOPInstanceUID": row.sop_instance_uid})
             (file,) = wado.files(Instances.of([row]), wado.AS_STORED)
             with target.open(zipfile.ZipInfo(name), "w", force_zip64=True) as entry:
                 for piece in file.content:
@@ -186,16 +189,14 @@ def _fill(run: JobRun, rows: list[Stored], names: Mapping[str, str], target: zip
 
 
 def _named(rows: list[Stored], names: Mapping[str, str], folders: Folders) -> Iterator[tuple[Stored, str]]:
+    """The name of what is not here any more is empty."""
     for start in range(0, len(rows), retrieve.PAGE):
         page = rows[start : start + retrieve.PAGE]
         uids = [row.sop_instance_uid for row in page]
         said = {each[0]: each[1:] for each in Instance.objects.filter(sop_instance_uid__in=uids).values_list(*_NAMES)}
         for row in page:
             uid = row.sop_instance_uid
-            if uid in names:
-                yield row, names[uid]
-            elif uid in said:
-                yield row, folders.name(*said[uid])
+            yield row, names.get(uid) or (folders.name(*said[uid]) if uid in said else "")
 
 
 def _directory(run: JobRun, rows: list[Stored], scratch: Path, target: zipfile.ZipFile) -> Mapping[str, str]:

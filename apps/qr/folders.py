@@ -28,6 +28,7 @@ class Folders:
 
     def name(
         self,
+        patient: int,
         patient_id: str,
         patient_name: str,
         study_instance_uid: str,
@@ -38,12 +39,11 @@ class Folders:
         modality: str,
         series_description: str,
     ) -> str:
-        """Of the next instance of this series."""
+        """Of the next instance of this series. `patient` tells those apart who have the same ID, or none."""
         who = safe(f"{patient_id} {patient_name.replace('^', ' ')}", otherwise="patient")
-        # Without an ID, each study is somebody else's.
-        patient = self._folder("", patient_id or study_instance_uid, who)
+        person = self._folder("", str(patient), who)
         what = safe(f"{study_date} {study_description}", otherwise="study")
-        study = self._folder(patient, study_instance_uid, what)
+        study = self._folder(person, study_instance_uid, what)
         label = safe(f"{series_number} {modality} {series_description}", otherwise="series")
         series = self._folder(study, series_instance_uid, label)
         self._counts[series] = self._counts.get(series, 0) + 1

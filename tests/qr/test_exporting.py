@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from pydicom import dcmread
 
-from apps.accounts.principal import Principal
+from apps.accounts.principal import Principal, system
 from apps.accounts.rest import InvalidRequest
 from apps.accounts.users import principal_of
 from apps.audit.models import AuditEvent
@@ -22,9 +22,12 @@ from apps.failpoints import arm
 from apps.jobs import kind, queue
 from apps.jobs.kind import NotAllowed
 from apps.jobs.models import Job, JobState
+from apps.jobs.run import JobRun
 from apps.jobs.runner import run_due
 from apps.qr import exporting
 from apps.qr.folders import Folders, safe
+from apps.qr.retrieve import Stored
+from apps.storage.archive import delete
 from tests.peers import peer
 from tests.qr.files import assert_same, keep
 
@@ -195,9 +198,48 @@ def test_names_are_safe_everywhere(text: str, name: str) -> None:
 
 def test_two_that_would_be_called_alike_are_kept_apart() -> None:
     folders = Folders()
-    first = folders.name("P1", "Doe^J", "1.1", "20261127", "Head", "1.1.1", "1", "CT", "")
-    second = folders.name("P1", "Doe^J", "1.2", "20261127", "HEAD", "1.2.1", "1", "CT", "")
+    first = folders.name(1, "P1", "Doe^J", "1.1", "20261127", "Head", "1.1.1", "1", "CT", "")
+    second = folders.name(1, "P1", "Doe^J", "1.2", "20261127", "HEAD", "1.2.1", "1", "CT", "")
     assert first == "P1 Doe J/20261127 Head/1 CT/000001.dcm"
     assert second == "P1 Doe J/20261127 HEAD (2)/1 CT/000001.dcm"
-    nobody = [folders.name("", "", uid, "", "", f"{uid}.1", "", "", "") for uid in ("1.3", "1.4")]
+    nobody = [folders.name(int(uid[-1]), "", "", uid, "", "", f"{uid}.1", "", "", "") for uid in ("1.3", "1.4")]
     assert nobody == ["patient/study/series/000001.dcm", "patient (2)/study/series/000001.dcm"]
+
+
+def test_people_of_the_same_id_or_of_none_are_kept_apart(user: User) -> None:
+    """Of different issuers, the same ID is another person's (WIRE 14)."""
+    keep(1, series="1.2.1.1", study="1.2.1", patient_id="P1", issuer="A", name="Doe^John")
+    keep(1, series="1.2.2.1", study="1.2.2", patient_id="P1", issuer="B", name="Roe^Jane")
+    for study in ("1.2.3", "1.2.4"):
+        keep(1, series=f"{study}.1", study=study, patient_id=None, name=f"Nobody^{study}")
+    studies = ["1.2.1", "1.2.2", "1.2.3", "1.2.4"]
+    with opened(run(asked(user, study_instance_uids=studies))) as archive:
+        names = {name.split("/")[0] for name in archive.namelist()}
+    assert names == {"P1 Doe John", "P1 Roe Jane", "Nobody 1.2.3", "Nobody 1.2.4"}
+    with opened(run(asked(user, study_instance_uids=["1.2.3", "1.2.4"], dicomdir=True))) as archive:
+        records = dcmread(io.BytesIO(archive.read("DICOMDIR"))).DirectoryRecordSequence
+    assert sum(record.DirectoryRecordType == "PATIENT" for record in records) == 2
+
+
+def test_what_is_deleted_meanwhile_is_not_counted(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(1, 2)
+    job = asked(user, study_instance_uids=STUDY)
+    rows = exporting._rows
+
+    def deleting(run: JobRun) -> list[Stored]:
+        found = rows(run)
+        delete(
+            principal=system("test"),
+            study_instance_uid="1.2.3",
+            series_instance_uid="1.2.3.1",
+            sop_instance_uids=["1.2.3.1.2"],
+            reason="by mistake",
+        )
+        return found
+
+    monkeypatch.setattr(exporting, "_rows", deleting)
+    run(job)
+    assert (job.state, job.result["instances"]) == (JobState.SUCCEEDED, 1)
+    assert "1.2.3.1.2 is left out" in "".join(job.lines.values_list("text", flat=True))
+    with opened(job) as archive:
+        assert len(archive.namelist()) == 1
