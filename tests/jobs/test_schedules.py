@@ -62,6 +62,15 @@ def test_jobs_of_a_schedule_do_not_pile_up() -> None:
 
 
 @pytest.mark.django_db
+def test_a_schedule_that_ran_by_a_clock_years_ahead_runs_again_when_the_clock_is_right() -> None:
+    schedules.ensure(name="purge", kind="purge", every=timedelta(hours=1))
+    years = timezone.now() + timedelta(days=1500)
+    Schedule.objects.update(last_at=years, next_at=years + timedelta(hours=1))
+    assert (schedules.fire_due(), schedules.fire_due()) == (1, 0)
+    assert Schedule.objects.get().next_at < timezone.now() + timedelta(hours=2)
+
+
+@pytest.mark.django_db
 def test_a_disabled_schedule_does_not_fire() -> None:
     schedules.ensure(name="purge", kind="purge", every=timedelta(hours=1))
     due()
