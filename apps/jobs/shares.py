@@ -1,27 +1,40 @@
-"""Who may have the threads of a worker: peers that hang must not hold all of them."""
+"""Who may have the threads of a worker: peers that hang must not hold all of them, nor those that are down keep them
+busy with a backlog of which nothing can be done."""
 
 import threading
 import time
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final
 
 from apps.jobs import queue
 from apps.jobs.models import Job
 
+FIRST_REST: Final = 5.0  # seconds
+LONGEST_REST: Final = 30.0
 FORGOTTEN: Final = 3600.0  # seconds after which a peer is no longer held to have trouble
 
 
+@dataclass(slots=True)
+class Trouble:
+    """Of a peer: so many attempts in a row came to nothing; nobody tries the next one before `rests_until`."""
+
+    since: float
+    attempts: int = 0
+    rests_until: float = 0.0
+
+
 class Shares:
-    """Of one process with so many threads. A peer has trouble from an attempt that came to nothing until one goes well;
-    all that have leave a thread to the others. Until it is known who hangs, `spare` threads help: they run jobs of
-    nobody who has one running already."""
+    """Of one process with so many threads. A peer has trouble from an attempt that came to nothing until one goes well:
+    meanwhile one of its jobs at a time is tried, with rests between, and all such peers leave a thread to the others.
+    Until it is known who hangs, `spare` threads help: they run jobs of nobody who has one running already."""
 
     def __init__(self, threads: int) -> None:
         self._most = max(threads - 1, 1)
         self._lock = threading.Lock()
         self._running = Counter[str]()
-        self._trouble: dict[str, float] = {}
+        self._trouble: dict[str, Trouble] = {}
 
     def claim(self, *, worker: str, kinds: Collection[str], spare: bool = False) -> Job | None:
         """Then `ended`, once."""
@@ -33,12 +46,15 @@ class Shares:
 
     def ended(self, job: Job, went_well: bool | None) -> None:
         """None: it is not known, or says nothing about the peer."""
+        now = time.monotonic()
         with self._lock:
             self._running -= Counter([job.peer])
-            if went_well and job.peer in self._trouble:
-                del self._trouble[job.peer]
+            if went_well:
+                self._trouble.pop(job.peer, None)
             elif went_well is False and job.peer:
-                self._trouble[job.peer] = time.monotonic()
+                trouble = self._trouble.setdefault(job.peer, Trouble(now))
+                trouble.since, trouble.attempts = now, trouble.attempts + 1
+                trouble.rests_until = now + min(FIRST_REST * 2 ** min(trouble.attempts - 1, 8), LONGEST_REST)
 
     @property
     def all_call_somebody(self) -> bool:
@@ -46,9 +62,10 @@ class Shares:
         return "" not in self._running
 
     def _kept_out(self, spare: bool) -> set[str]:
-        since = time.monotonic() - FORGOTTEN
-        self._trouble = {peer: at for peer, at in self._trouble.items() if at > since}
+        now = time.monotonic()
+        self._trouble = {peer: each for peer, each in self._trouble.items() if now - each.since < FORGOTTEN}
         if spare:
             return {*self._trouble, *filter(None, self._running)}
-        held = sum(self._running[peer] for peer in self._trouble)
-        return set(self._trouble) if held >= self._most else set()
+        if sum(self._running[peer] for peer in self._trouble) >= self._most:
+            return set(self._trouble)
+        return {peer for peer, each in self._trouble.items() if each.rests_until > now or self._running[peer]}

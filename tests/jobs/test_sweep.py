@@ -8,10 +8,12 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from apps.accounts.principal import system
-from apps.jobs import bell, outbox, queue, schedules, sweep, tasks
+from apps.jobs import bell, outbox, queue, schedules, shares, sweep, tasks
 from apps.jobs.models import Job, JobState, Schedule
 from apps.jobs.outbox import Reaction
 from apps.jobs.run import JobRun, TryAgain
+from apps.jobs.runner import run_due
+from apps.jobs.shares import Shares
 from apps.jobs.sweep import Runners
 from tests.jobs.bell_app import heard
 from tests.jobs.conftest import Verb
@@ -181,8 +183,9 @@ def test_peers_that_hang_do_not_hold_up_the_jobs_of_others(hanging: threading.Ev
 
 
 def test_peers_in_trouble_leave_a_thread_to_the_others_however_much_waits_for_them(
-    hanging: threading.Event, runners: Runners
+    hanging: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(shares, "FIRST_REST", 0.0)
     for peer in ("one", "two"):
         queue.submit(kind="hang", principal=ME, peer=peer)
     sweep_until(lambda: running() == ["one", "two"])
@@ -196,3 +199,27 @@ def test_peers_in_trouble_leave_a_thread_to_the_others_however_much_waits_for_th
     others = [queue.submit(kind="work", principal=ME, peer="three") for _ in range(5)]
     sweep_until(lambda: all(Job.objects.get(pk=job.pk).state == JobState.SUCCEEDED for job in others))
     assert len(running()) == 1
+
+
+def test_a_backlog_for_a_peer_that_is_down_is_not_tried_one_by_one(hanging: threading.Event) -> None:
+    hanging.set()
+    for _ in range(5):
+        queue.submit(kind="hang", principal=ME, peer="one")
+    queue.submit(kind="work", principal=ME, peer="two")
+    kept = Shares(4)
+    assert run_due(shares=kept) == 2
+    assert Job.objects.filter(attempts=0, state=JobState.QUEUED).count() == 4
+    assert run_due(shares=kept) == 0
+
+
+def test_a_peer_that_is_back_gets_its_backlog_at_once(
+    hanging: threading.Event, kinds: dict[str, Verb], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shares, "FIRST_REST", 0.5)
+    hanging.set()
+    for _ in range(5):
+        queue.submit(kind="hang", principal=ME, peer="one")
+    kept = Shares(4)
+    assert run_due(shares=kept) == 1
+    kinds["hang"] = lambda run: None
+    wait_for(lambda: run_due(shares=kept) == 4)
