@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.exceptions import ValidationError
-from hypothesis import assume, example, given
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from apps.jobs import cron
@@ -97,6 +97,7 @@ def fields(draw: st.DrawFn, low: int, high: int) -> tuple[str, set[int]]:
             return f"{first}-{last}{f'/{step}' if kind == 'range/' else ''}", set(range(first, last + 1, step))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is slow, too
 @given(
     st.tuples(*(fields(low, high) for low, high in FIELDS)),
     st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31)).map(lambda moment: moment.replace(tzinfo=UTC)),
