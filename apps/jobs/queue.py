@@ -228,7 +228,7 @@ def keep(job: Job) -> Wish:
 def end(job: Job, state: JobState, *, error: str = "") -> None:
     """For good. What was not tried or did not work counts as failed with the job. Raises LeaseLost."""
     with transaction.atomic():
-        changed = held(job).update(state=state, error=error, ended_at=timezone.now(), lease_until=None)
+        changed = held(job).update(state=state, error=kept(error), ended_at=timezone.now(), lease_until=None)
         if not changed:
             raise LeaseLost(str(job))
         if state == JobState.FAILED:
@@ -241,7 +241,7 @@ def postpone(job: Job, *, error: str, delay: timedelta | None = None) -> None:
     if job.attempts >= job.maximum_attempts:
         end(job, JobState.FAILED, error=error)
         return
-    _back_to_queue(job, clock() + (back_off(job.attempts) if delay is None else delay), error=error)
+    _back_to_queue(job, clock() + (back_off(job.attempts) if delay is None else delay), error=kept(error))
 
 
 def give_back(job: Job) -> None:
@@ -364,7 +364,12 @@ def hurry(waiting: Q) -> bool:
 
 
 def say(job: Job, text: str) -> None:
-    JobLine.objects.create(job=job, at=timezone.now(), text=text)
+    JobLine.objects.create(job=job, at=timezone.now(), text=kept(text))
+
+
+def kept(text: str) -> str:
+    """What others say, as both databases take it."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def prune(older_than: datetime) -> int:

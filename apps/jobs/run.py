@@ -164,7 +164,7 @@ class JobRun:
         """Failed for now: stays to be done in the next attempt, and fails with the last one."""
         with transaction.atomic():
             self._write()
-            JobItem.objects.filter(pk=item.pk).update(error=error)
+            JobItem.objects.filter(pk=item.pk).update(error=queue.kept(error))
 
     def note(self, results: Sequence["Result"]) -> None:
         """What came of several items, in one transaction."""
@@ -199,7 +199,7 @@ class JobRun:
         keys = [item.pk for item in items]
         finished_at = None if state == ItemState.QUEUED else timezone.now()
         return JobItem.objects.filter(pk__in=keys, state=ItemState.QUEUED).update(
-            state=state, error=error, finished_at=finished_at
+            state=state, error=queue.kept(error), finished_at=finished_at
         )
 
     def _write(self, **changes: Any) -> None:

@@ -24,11 +24,13 @@ from apps.qr.web_retrieving import called
 from dicom import status
 from dicom.errors import DicomError
 from dicom.media import DICOM
+from dicom.multipart import content_type
 from dicom.values import is_uid
 
 _PAGE: Final = 100  # instances of a request
 _BYTES: Final = 64 << 20  # after which no further one goes with them
 _ACCEPT: Final = "application/dicom+json"
+_XML: Final = "application/dicom+xml"
 _FAILED: Final = "00081198"
 _REFERENCED: Final = "00081199"
 _SOP_INSTANCE_UID: Final = "00081155"
@@ -150,13 +152,16 @@ def _stored(client: DicomwebClient, rows: Sequence[Stored]) -> Outcomes:
 
 
 def _outcomes(answer: Answer, rows: Sequence[Stored]) -> Outcomes:
-    """PS3.18 10.5.3, I.2.2. A server that is content and says no more has all of them."""
+    """PS3.18 10.5.3, I.2.2. A server that is content and says no more, or says it in XML, has all of them; a page for
+    people, such as the sign-in of a proxy, is no such thing."""
     body = answer.read()
     try:
         said = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         if answer.status != 200:
             raise Refused(answer.status, "and it does not say of which instances, in JSON") from error
+        if body.strip() and content_type(answer.content_type).type != _XML:
+            raise DicomwebFailed(f"It says nothing of what it stored, but {answer.content_type[:60]}") from error
         return {row.sop_instance_uid: (ItemState.SUCCEEDED, "") for row in rows}
     module = said[0] if isinstance(said, list) and said else said
     if not isinstance(module, dict):

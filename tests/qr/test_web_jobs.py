@@ -190,6 +190,25 @@ def test_of_a_request_that_is_refused_as_a_whole_each_instance_is_tried_alone() 
     assert errors(job) == ["HTTP status 413: too large"]
 
 
+def test_a_page_for_people_says_nothing_of_what_was_stored() -> None:
+    """Such as the sign-in of a proxy before the server."""
+    keep(1)
+    with scripted(said(200, "<html>Please sign in\0</html>", "text/html")) as url:
+        server(url)
+        job = ran(asked("stow", study_instance_uids=["1.2.3"]))
+    assert (job.state, job.done) == (JobState.QUEUED, 0)
+    assert job.error == "other: It says nothing of what it stored, but text/html"
+
+
+def test_what_a_server_says_is_kept_whatever_is_in_it() -> None:
+    keep(1)
+    with scripted(said(400, "what\0 is this?", "text/plain")) as url:
+        server(url)
+        job = ran(asked("stow", study_instance_uids=["1.2.3"]))
+    assert job.state == JobState.FAILED
+    assert errors(job) == ["HTTP status 400: what is this?"]
+
+
 @pytest.mark.parametrize("status", [401, 403, 500, 503])
 def test_a_server_that_cannot_or_does_not_know_us_is_asked_again(status: int) -> None:
     keep(1)
