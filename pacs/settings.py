@@ -146,7 +146,7 @@ else:
         # exhaust the server.
         "pool": {
             "min_size": 0,
-            "max_size": environment.count("PACS_DATABASE_POOL", 8),
+            "max_size": environment.count("PACS_DATABASE_POOL", 10),
             "timeout": 5,
             "max_idle": 60,
         },

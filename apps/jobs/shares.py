@@ -28,27 +28,30 @@ class Trouble:
 class Shares:
     """Of one process with so many threads. A peer has trouble from an attempt that came to nothing until one goes well:
     meanwhile one of its jobs at a time is tried, with rests between, and all such peers leave a thread to the others.
-    Until it is known who hangs, `spare` threads help: they run jobs of nobody who has one running already."""
+    Until it is known who hangs, and while long jobs hold all threads, `spare` ones help: they run what calls nobody who
+    is being called already, or is of another kind."""
 
     def __init__(self, threads: int) -> None:
         self._most = max(threads - 1, 1)
         self._lock = threading.Lock()
-        self._running = Counter[str]()
+        self._running = Counter[tuple[str, str]]()  # peer and kind
         self._trouble: dict[str, Trouble] = {}
 
     def claim(self, *, worker: str, kinds: Collection[str], spare: bool = False) -> Job | None:
         """Then `ended`, once."""
         with self._lock:
+            if spare:
+                kinds = set(kinds) - {kind for peer, kind in self._running if not peer}
             job = queue.claim(worker=worker, kinds=kinds, without=self._kept_out(spare))
             if job is not None:
-                self._running[job.peer] += 1
+                self._running[job.peer, job.kind] += 1
             return job
 
     def ended(self, job: Job, went_well: bool | None) -> None:
         """None: it is not known, or says nothing about the peer."""
         now = time.monotonic()
         with self._lock:
-            self._running -= Counter([job.peer])
+            self._running -= Counter([(job.peer, job.kind)])
             if went_well:
                 self._trouble.pop(job.peer, None)
             elif went_well is False and job.peer:
@@ -56,16 +59,12 @@ class Shares:
                 trouble.since, trouble.attempts = now, trouble.attempts + 1
                 trouble.rests_until = now + min(FIRST_REST * 2 ** min(trouble.attempts - 1, 8), LONGEST_REST)
 
-    @property
-    def all_call_somebody(self) -> bool:
-        """No thread runs a job that will end by itself."""
-        return "" not in self._running
-
     def _kept_out(self, spare: bool) -> set[str]:
         now = time.monotonic()
         self._trouble = {peer: each for peer, each in self._trouble.items() if now - each.since < FORGOTTEN}
+        called = Counter(peer for peer, _ in self._running.elements() if peer)
         if spare:
-            return {*self._trouble, *filter(None, self._running)}
-        if sum(self._running[peer] for peer in self._trouble) >= self._most:
+            return {*self._trouble, *called}
+        if sum(called[peer] for peer in self._trouble) >= self._most:
             return set(self._trouble)
-        return {peer for peer, each in self._trouble.items() if each.rests_until > now or self._running[peer]}
+        return {peer for peer, each in self._trouble.items() if each.rests_until > now or called[peer]}

@@ -27,13 +27,12 @@ class Runners:
         self._shares = Shares(limit)
 
     def wake(self) -> None:
-        """One thread more, up to the limit: a long job does not hold up the next. A few more where every job calls
-        somebody, who may hang: for those who call others, or nobody."""
+        """One thread more, up to the limit: a long job does not hold up the next. A few more for what is of
+        another kind than the long ones, or calls others than who may hang."""
         with self._lock:
             self._threads = [thread for thread in self._threads if thread.is_alive()]
             spare = len(self._threads) >= self._limit
-            most = self._limit + SPARE if self._shares.all_call_somebody else self._limit
-            if len(self._threads) < most and not self._stopping.is_set():
+            if len(self._threads) < self._limit + SPARE and not self._stopping.is_set():
                 # A daemon: a verb that does not come to its next step must not keep the process from ending.
                 thread = threading.Thread(target=self._run, args=(spare,), name="jobs", daemon=True)
                 self._threads.append(thread)

@@ -182,6 +182,15 @@ def test_peers_that_hang_do_not_hold_up_the_jobs_of_others(hanging: threading.Ev
     assert running() == ["one", "two"]
 
 
+def test_long_jobs_do_not_hold_up_those_of_another_kind(hanging: threading.Event) -> None:
+    for _ in range(4):
+        queue.submit(kind="hang", principal=ME)
+    sweep_until(lambda: len(running()) == 2)
+    others = [queue.submit(kind="work", principal=ME) for _ in range(3)]
+    sweep_until(lambda: all(Job.objects.get(pk=job.pk).state == JobState.SUCCEEDED for job in others))
+    assert len(running()) == 2
+
+
 def test_peers_in_trouble_leave_a_thread_to_the_others_however_much_waits_for_them(
     hanging: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,7 @@ def test_an_export_whose_worker_died_is_made_whole_by_the_next(user: User, step:
     arm(f"{step}:raise:1")
     run(job)
     arm("")
+    (exporting.folder() / f"{job.pk}.1.part").write_bytes(b"of a worker that was killed")
     assert run(job).state == JobState.SUCCEEDED
     with opened(job) as archive:
         assert (archive.testzip(), len(archive.namelist())) == (None, len(kept))
