@@ -46,19 +46,29 @@ class KeyField(TextColumn):
         return kind.replace("varchar", "character varying") if kind and connection.vendor == "postgresql" else kind
 
 
+def sealed(text: str) -> str:
+    """As a SecretField is kept; what is empty stays so."""
+    return _ciphers().encrypt(text.encode()).decode() if text else ""
+
+
+def unsealed(kept: str) -> str:
+    """Raises InvalidToken for what another secret key has sealed."""
+    return _ciphers().decrypt(kept.encode()).decode() if kept else ""
+
+
 class SecretField(LongColumn):
     """Text that the database holds encrypted (Fernet), with a key made of the server's: a copy of the database alone
     gives it away to nobody. What another key has encrypted is empty."""
 
     def get_prep_value(self, value: Any) -> Any:
         text = super().get_prep_value(value)
-        return _ciphers().encrypt(text.encode()).decode() if text else text
+        return sealed(text) if text else text
 
     def from_db_value(self, value: str | None, *_: Any) -> str | None:
         if not value:
             return value
         try:
-            return _ciphers().decrypt(value.encode()).decode()
+            return unsealed(value)
         except InvalidToken:
             logger.error("A value of %s was encrypted with another secret key: it has to be given again", self)
             return ""

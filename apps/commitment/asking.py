@@ -17,7 +17,7 @@ from apps.failpoints import failpoint
 from apps.jobs.kind import Planned
 from apps.jobs.models import ItemState, Job
 from apps.jobs.run import JobError, JobRun, TryAgain
-from apps.network.calling import NoSuchPeer, peer_named
+from apps.network.calling import NoSuchPeer, peer_named, secured
 from apps.network.models import Peer
 from apps.storage.models import Instance, Study
 from dicom import status
@@ -216,6 +216,7 @@ def _ask(run: JobRun, peer: Peer, request: CommitmentRequest) -> None:
             called_ae_title=peer.ae_title,
             contexts=scu.CONTEXTS,
             timeouts=PATIENCE,
+            tls=secured(peer),
             on_request=take,
         ) as assoc:
             scu.ask(assoc, request.transaction_uid, references)

@@ -16,6 +16,7 @@ from apps.commitment.models import CommitmentRequest, State
 from apps.failpoints import failpoint
 from apps.jobs import queue
 from apps.jobs.run import JobError, JobRun, TryAgain
+from apps.network.calling import secured
 from apps.network.models import Peer
 from dicom.dimse import Association, DimseError, Timeouts, associate
 
@@ -93,6 +94,7 @@ def report(run: JobRun) -> None:
                 contexts=scu.CONTEXTS,
                 roles=scu.AS_SCP,
                 timeouts=PATIENCE,
+                tls=secured(peer),
             ) as assoc:
                 send(assoc, request)
         except DimseError as error:

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_POST
 from apps.accounts.users import asking
 from apps.audit.admin import ReadOnlyAdmin, moment
 from apps.network import config, log
+from apps.network.calling import secured
 from apps.network.forms import DicomwebServerForm, ListenerForm, PeerForm
 from apps.network.models import AssociationLog, DicomwebServer, Listener, Node, Peer, RefusedCaller
 from apps.network.nodes import FRESH
@@ -79,6 +80,10 @@ class ListenerAdmin(ConfiguredAdmin):
                     " behind a balancer he may be anybody.",
                 },
             ),
+            (
+                "TLS",
+                {"fields": ["certificate", "private_key", "client_certificate_authority"], "classes": ["collapse"]},
+            ),
             ("Limits", {"fields": ["maximum_associations", "maximum_length"], "classes": ["collapse"]}),
             (
                 "Patience, in seconds",
@@ -102,6 +107,13 @@ class PeerAdmin(ConfiguredAdmin):
         (None, {"fields": ["name", "enabled", "ae_title"]}),
         ("When it calls us", {"fields": ["address_ranges", "services"]}),
         ("When we call it", {"fields": ["host", "port"]}),
+        (
+            "TLS when we call it",
+            {
+                "fields": ["tls", "verify_tls", "certificate_authority", "certificate", "private_key"],
+                "classes": ["collapse"],
+            },
+        ),
         (
             "Its images",
             {
@@ -163,7 +175,13 @@ class PeerAdmin(ConfiguredAdmin):
                 self.message_user(request, f"{peer.name} has no host and port to call.", messages.WARNING)
                 continue
             try:
-                seconds = verify(host=peer.host, port=peer.port, called_ae_title=peer.ae_title, calling_ae_title=ours)
+                seconds = verify(
+                    host=peer.host,
+                    port=peer.port,
+                    called_ae_title=peer.ae_title,
+                    calling_ae_title=ours,
+                    tls=secured(peer),
+                )
             except DicomError as error:
                 self.message_user(request, f"{peer.name} at {peer.host}:{peer.port}: {error}", messages.ERROR)
             else:

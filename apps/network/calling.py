@@ -1,10 +1,12 @@
 """Calling a peer on behalf of somebody who waits: by its name, in bounded time."""
 
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from django.conf import settings
 
+from apps.network import tls
 from apps.network.models import Peer
 from dicom.dimse import Association, DimseError, Timeouts, associate
 from dicom.dimse.negotiation import Role
@@ -47,7 +49,20 @@ def connect(
         called_ae_title=peer.ae_title,
         contexts=contexts,
         timeouts=timeouts,
+        tls=secured(peer),
         roles=roles,
+    )
+
+
+def secured(peer: Peer) -> ssl.SSLContext | None:
+    """What a connection with it is made with; None: plain TCP. Raises InvalidTls."""
+    if not peer.tls:
+        return None
+    return tls.client(
+        certificate_authority=peer.certificate_authority,
+        verify=peer.verify_tls,
+        certificate=peer.certificate,
+        private_key=peer.private_key,
     )
 
 

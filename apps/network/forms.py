@@ -48,16 +48,48 @@ class LinesField(forms.CharField):
         return (initial or []) != (data or "").split()
 
 
-class ListenerForm(forms.ModelForm):  # type: ignore[type-arg]
+class SecretField(forms.CharField):
+    """Never in a page."""
+
+    def __init__(self, **options: Any) -> None:
+        widget = forms.PasswordInput(attrs={"autocomplete": "new-password"}, render_value=False)
+        super().__init__(**{"required": False, "strip": True, "widget": widget, **options})
+
+
+class KeyForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A private key stays as it is while its certificate does and none is given."""
+
+    private_key = SecretField(
+        widget=forms.Textarea(attrs={"rows": 4, "autocomplete": "off", "spellcheck": "false"}),
+        help_text="Of the certificate (PEM, no passphrase). Kept encrypted, never shown; empty: stays as it is.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._kept = self.instance.private_key
+        self.initial["private_key"] = ""
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or self.cleaned_data
+        if said.get("certificate"):
+            said["private_key"] = said.get("private_key") or self._kept
+        return said
+
+
+class ListenerForm(KeyForm):
     services = ServicesField(required=False, help_text="What callers may ask here, if their peer row allows it too.")
 
     class Meta:
         model = Listener
         fields: list[str] = []  # the admin's fieldsets name them
-        widgets = {"balancers": forms.Textarea(attrs={"rows": 3})}
+        widgets = {
+            "balancers": forms.Textarea(attrs={"rows": 3}),
+            "certificate": forms.Textarea(attrs={"rows": 4}),
+            "client_certificate_authority": forms.Textarea(attrs={"rows": 4}),
+        }
 
 
-class PeerForm(forms.ModelForm):  # type: ignore[type-arg]
+class PeerForm(KeyForm):
     services = ServicesField(required=False, help_text="What it may ask of us.")
     worklist_statuses = forms.MultipleChoiceField(
         label="Statuses",
@@ -74,15 +106,11 @@ class PeerForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Peer
         fields: list[str] = []
-        widgets = {"address_ranges": forms.Textarea(attrs={"rows": 3})}
-
-
-class SecretField(forms.CharField):
-    """Never in a page."""
-
-    def __init__(self, **options: Any) -> None:
-        widget = forms.PasswordInput(attrs={"autocomplete": "new-password"}, render_value=False)
-        super().__init__(required=False, strip=True, widget=widget, **options)
+        widgets = {
+            "address_ranges": forms.Textarea(attrs={"rows": 3}),
+            "certificate_authority": forms.Textarea(attrs={"rows": 4}),
+            "certificate": forms.Textarea(attrs={"rows": 4}),
+        }
 
 
 class DicomwebServerForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -5,6 +5,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, URLVali
 from django.db import models
 
 from apps.fields import KeyField, SecretField
+from apps.network import tls
 from apps.network.validators import (
     validate_ae_title,
     validate_certificates,
@@ -53,6 +54,23 @@ class Listener(models.Model):
         validators=[validate_networks],
         help_text="Addresses or networks, one a line, that say by a PROXY protocol header (v2) who calls.",
     )
+    certificate = models.CharField(
+        max_length=20000,
+        blank=True,
+        default="",
+        validators=[validate_certificates],
+        help_text="Ours, and those between it and its root (PEM): with it, callers have to talk TLS.",
+    )
+    private_key = SecretField(
+        blank=True, default="", help_text="Of the certificate (PEM, no passphrase); kept encrypted, never shown."
+    )
+    client_certificate_authority = models.CharField(
+        max_length=20000,
+        blank=True,
+        default="",
+        validators=[validate_certificates],
+        help_text="Certificates that have to vouch for who calls (PEM); empty: callers need none.",
+    )
     maximum_associations = models.PositiveIntegerField(default=200, help_text="At once, from all callers.")
     maximum_length = models.PositiveIntegerField(
         "largest PDU", default=262144, help_text="That we offer to receive, in bytes."
@@ -84,6 +102,15 @@ class Listener(models.Model):
     def __str__(self) -> str:
         return f"{self.ae_title} on {self.host}:{self.port}"
 
+    def clean(self) -> None:
+        if not self.certificate and (self.private_key or self.client_certificate_authority):
+            raise ValidationError({"certificate": "TLS needs it."})
+        if self.certificate:
+            try:
+                tls.server(self.certificate, self.private_key, self.client_certificate_authority)
+            except tls.InvalidTls as error:
+                raise ValidationError({"private_key": str(error)}) from error
+
 
 class DuplicatePolicy(models.TextChoices):
     KEEP_FIRST = "keep_first", "Keep the first, quarantine the other version"
@@ -108,6 +135,27 @@ class Peer(models.Model):
         max_length=255, blank=True, validators=[validate_host], help_text="Address or name, where we call it."
     )
     port = models.PositiveIntegerField(null=True, blank=True, validators=PORT)
+    tls = models.BooleanField("TLS", default=False, help_text="It is called over TLS.")
+    verify_tls = models.BooleanField(
+        "verify TLS", default=True, help_text="Whether its certificate must be good; off only for tests."
+    )
+    certificate_authority = models.CharField(
+        max_length=20000,
+        blank=True,
+        default="",
+        validators=[validate_certificates],
+        help_text="Certificates that vouch for it (PEM); empty: those this machine trusts.",
+    )
+    certificate = models.CharField(
+        max_length=20000,
+        blank=True,
+        default="",
+        validators=[validate_certificates],
+        help_text="Ours (PEM), where it wants to see one.",
+    )
+    private_key = SecretField(
+        blank=True, default="", help_text="Of our certificate (PEM, no passphrase); kept encrypted, never shown."
+    )
     # Switches of WIRE: one peer's habits.
     specific_character_set = models.CharField(
         max_length=64,
@@ -208,6 +256,15 @@ class Peer(models.Model):
             raise ValidationError(
                 {"address_ranges": "It may ask for services, but without an address or a host it is nobody."}
             )
+        if self.private_key and not self.certificate:
+            raise ValidationError({"certificate": "A key needs the certificate it belongs to."})
+        if self.certificate:
+            try:
+                tls.client(
+                    certificate_authority="", verify=True, certificate=self.certificate, private_key=self.private_key
+                )
+            except tls.InvalidTls as error:
+                raise ValidationError({"private_key": str(error)}) from error
 
 
 class DicomwebServer(models.Model):

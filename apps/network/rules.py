@@ -5,21 +5,26 @@ import json
 import logging
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from cryptography.fernet import InvalidToken
 from django.conf import settings
 
 from apps.accounts.principal import Kind, Principal
+from apps.fields import sealed, unsealed
+from apps.network import tls
 from apps.network.models import STATUSES_SHOWN, ConfigVersion, DuplicatePolicy, Listener, Peer
 from dicom.sop_classes import Service
 
 logger = logging.getLogger(__name__)
 
 ANYONE = "*"
+_SECRET = "private_key"
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str], Sequence[str]]
@@ -68,11 +73,20 @@ class ListenerRules:
     dimse_timeout: int = 60
     idle_timeout: int = 600
     balancers: tuple[IPNetwork, ...] = ()
+    certificate: str = field(default="", repr=False)
+    private_key: str = field(default="", repr=False)
+    client_certificate_authority: str = field(default="", repr=False)
 
     @property
     def trusts_loopback(self) -> bool:
         """Behind a balancer, who calls from this machine may be anybody."""
         return not self.balancers
+
+    def tls(self) -> ssl.SSLContext | None:
+        """None: plain TCP. Raises InvalidTls."""
+        if not self.certificate:
+            return None
+        return tls.server(self.certificate, self.private_key, self.client_certificate_authority)
 
     def is_balancer(self, address: str) -> bool:
         """Whether a PROXY header is to come first."""
@@ -117,6 +131,7 @@ class PeerRules:
     idle_timeout: int | None = None
     commits_storage: bool = False
     rate_limit: int = 0  # KiB/s
+    tls: bool = False  # certificates are looked up by who calls
 
     def principal(self, address: str, calling_ae_title: str = "") -> Principal:
         """The calling AE title matters where one row stands for many callers."""
@@ -284,7 +299,9 @@ def _parsed(lines: Sequence[str], whose: str, so: str) -> tuple[IPNetwork, ...]:
 def _plain(row: ListenerRules | PeerRules) -> dict[str, Any]:
     values = {entry.name: getattr(row, entry.name) for entry in fields(row)}
     return {
-        name: sorted(str(item) for item in value)
+        name: sealed(value)
+        if name == _SECRET
+        else sorted(str(item) for item in value)
         if isinstance(value, frozenset)
         else [str(item) for item in value]
         if isinstance(value, tuple)
@@ -299,6 +316,11 @@ def _revived(cls: type[ListenerRules] | type[PeerRules], plain: Mapping[str, Any
         name: tuple(value) if isinstance(value, list) else value for name, value in plain.items() if name in known
     }
     values["services"] = services_of(values.get("services", ()))
+    try:
+        if _SECRET in values:
+            values[_SECRET] = unsealed(str(values[_SECRET]))
+    except InvalidToken as error:
+        raise ValueError("Its keys are sealed with another secret key") from error
     for name in ("networks", "balancers"):
         if name in values:
             values[name] = tuple(ipaddress.ip_network(text) for text in values[name])

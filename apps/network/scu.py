@@ -1,5 +1,6 @@
 """What we ask other application entities: whether they are there (PS3.4 annex A), what they have (annexes C and K)."""
 
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -19,7 +20,13 @@ class NotVerified(DicomError):
 
 
 def verify(
-    *, host: str, port: int, called_ae_title: str, calling_ae_title: str, timeouts: Timeouts = PATIENCE
+    *,
+    host: str,
+    port: int,
+    called_ae_title: str,
+    calling_ae_title: str,
+    timeouts: Timeouts = PATIENCE,
+    tls: ssl.SSLContext | None = None,
 ) -> float:
     """Seconds that the C-ECHO took, without connecting. Raises DicomError."""
     with associate(
@@ -29,6 +36,7 @@ def verify(
         called_ae_title=called_ae_title,
         contexts=[(VERIFICATION, [IMPLICIT_VR_LITTLE_ENDIAN])],
         timeouts=timeouts,
+        tls=tls,
     ) as assoc:
         if assoc.context_for(VERIFICATION) is None:
             raise NotVerified("Verification is not offered to us")

@@ -1,5 +1,6 @@
 """The DIMSE edge of Query/Retrieve, PS3.4 annex C: open the request, call one verb, name the status."""
 
+import ssl
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -7,9 +8,13 @@ from time import monotonic
 
 from apps.network import answering
 from apps.network.answering import MISREAD, answer, refuse, respond, switches
+from apps.network.calling import secured
+from apps.network.database import borrowed
+from apps.network.models import Peer
 from apps.network.pacing import pace_of
 from apps.network.rules import PeerRules
 from apps.network.session import Session
+from apps.network.tls import InvalidTls
 from apps.qr import query, retrieve, suboperations
 from apps.qr.attributes import MODELS
 from apps.qr.negotiation import Options
@@ -89,6 +94,11 @@ def _move(session: Session, assoc: Association, message: Message) -> int:
     tally = Tally(found)
     if not len(found):
         return tally.finish(assoc, message, cancelled=False)
+    try:
+        tls = _secured(destination)
+    except InvalidTls as error:
+        tally.give_up(f"The destination cannot be called: {error}")
+        return tally.finish(assoc, message, cancelled=False)
     sender = Sender(
         host=destination.host,
         port=destination.port,
@@ -96,6 +106,7 @@ def _move(session: Session, assoc: Association, message: Message) -> int:
         calling_ae_title=session.listener.ae_title,
         kinds=found.kinds,
         pace=_pace(session, destination),
+        tls=tls,
     )
     originator = (session.calling_ae_title, message.command.message_id)
     with Transfer(sender, found, originator) as transfer:
@@ -109,6 +120,17 @@ def _move(session: Session, assoc: Association, message: Message) -> int:
     if assoc.stopping and not cancelled:
         tally.give_up("Shutting down")
     return tally.finish(assoc, message, cancelled=cancelled)
+
+
+def _secured(destination: PeerRules) -> ssl.SSLContext | None:
+    """By its row: the rules hold no keys of ours. Raises InvalidTls."""
+    if not destination.tls:
+        return None
+    with borrowed():
+        row = Peer.objects.filter(name=destination.name).first()
+    if row is None:
+        raise InvalidTls("It is no peer any more")
+    return secured(row)
 
 
 def _pace(session: Session, destination: PeerRules) -> Pace:

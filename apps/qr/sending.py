@@ -20,9 +20,10 @@ from apps.jobs import queue
 from apps.jobs.kind import Planned, kinds
 from apps.jobs.models import ItemState, JobItem
 from apps.jobs.run import JobError, JobRun, Result, TryAgain, batched
-from apps.network.calling import NoSuchPeer, peer_named
+from apps.network.calling import NoSuchPeer, peer_named, secured
 from apps.network.models import Peer
 from apps.network.pacing import pace_of
+from apps.network.tls import InvalidTls
 from apps.qr import retrieve
 from apps.qr.retrieve import Retrieval
 from apps.storage.attempts import Outcome
@@ -146,6 +147,10 @@ def _planned(run: JobRun, asked: Mapping[str, Retrieval]) -> Iterator[str]:
 
 def _lanes(peer: Peer, kinds: frozenset[Kind], number: int) -> Lanes:
     pace = pace_of(peer.name, peer.rate_limit)
+    try:
+        tls = secured(peer)
+    except InvalidTls as error:
+        raise TryAgain(f"{peer.name}: {error}", delay=LONGEST_DELAY) from error
 
     def sender() -> Sender:
         return Sender(
@@ -156,6 +161,7 @@ def _lanes(peer: Peer, kinds: frozenset[Kind], number: int) -> Lanes:
             kinds=kinds,
             timeouts=_PATIENCE,
             pace=pace,
+            tls=tls,
         )
 
     return Lanes(sender, number, unrecorded=UNRECORDED)

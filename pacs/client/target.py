@@ -5,7 +5,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from apps.network.calling import secured
 from apps.network.models import Peer
+from apps.network.tls import InvalidTls
 from apps.storage.scu import Kind, Sender
 from dicom.dimse import Association, Timeouts, associate
 
@@ -16,9 +18,12 @@ class InvalidTarget(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
+    """`tls`: as the row of a peer says; None: plain TCP."""
+
     ae_title: str
     host: str
     port: int
+    tls: ssl.SSLContext | None = None
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -42,7 +47,10 @@ def find(text: str) -> Target:
     peer = reachable.filter(name=text).first() or reachable.filter(ae_title=text).order_by("name").first()
     if peer is None or peer.port is None:
         raise InvalidTarget(f"No peer called {text!r} has a host and port; or call it as AET@HOST:PORT")
-    return Target(peer.ae_title, peer.host, peer.port)
+    try:
+        return Target(peer.ae_title, peer.host, peer.port, secured(peer))
+    except InvalidTls as error:
+        raise InvalidTarget(f"{peer.name}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class Caller:
             called_ae_title=self.target.ae_title,
             contexts=contexts,
             timeouts=self.timeouts,
-            tls=self.tls,
+            tls=self.tls or self.target.tls,
             **options,
         )
 
@@ -75,5 +83,5 @@ class Caller:
             calling_ae_title=self.ae_title,
             kinds=kinds,
             timeouts=self.timeouts,
-            tls=self.tls,
+            tls=self.tls or self.target.tls,
         )

@@ -49,7 +49,7 @@ class IncomingAssociation:
 
     def _never_began(self, outcome: str) -> None:
         """A probe and a refused caller have been dealt with; who speaks something else is listed, without a name."""
-        if outcome.startswith("protocol error"):
+        if outcome.startswith(("protocol error", "The TLS handshake")):
             logger.warning("connection from %s on %s: %s", self.origin, self.listener, outcome)
             self.journal.refused(calling_ae_title="", called_ae_title="", address=self.origin, reason=outcome)
 

@@ -13,6 +13,7 @@ from apps.network.database import give_back
 from apps.network.log import AssociationJournal
 from apps.network.nodes import Heartbeat
 from apps.network.rules import ListenerRules
+from apps.network.tls import InvalidTls
 from dicom.dimse import Limits, Timeouts, run_acceptor
 from pacs.listeners import proxy
 from pacs.listeners.acceptor import IncomingAssociation
@@ -97,6 +98,7 @@ class Child:
             listener = self._listener(note.listener)
             address = self._caller(listener, note, served) if listener is not None else None
             if listener is not None and address is not None:
+                tls = listener.tls()
                 acceptor = IncomingAssociation(
                     note.listener,
                     address[0],
@@ -110,8 +112,13 @@ class Child:
                     acceptor,
                     timeouts=timeouts(listener),
                     limits=Limits(maximum_length=listener.maximum_length),
+                    tls=tls,
                     stopping=self.stopping,
                 )
+        except InvalidTls as error:
+            logger.error("nobody is served on %s: %s", note.listener, error)
+            reason = f"Listener {note.listener}: {error}"[:200]
+            self.journal.refused(calling_ae_title="", called_ae_title="", address=note.address[0], reason=reason)
         finally:
             self._finish(note, served)
 

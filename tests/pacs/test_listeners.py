@@ -15,6 +15,7 @@ import pytest
 
 from dicom.dimse import Association, AssociationRejected, DimseError, UserIdentity, associate
 from dicom.sop_classes import IMPLICIT_VR_LITTLE_ENDIAN, STUDY_ROOT_FIND, VERIFICATION
+from tests.certificates import Certificate
 from tests.node import Node, free_port, listens, wait_for, wait_gone
 from tests.peers import peer
 
@@ -82,6 +83,29 @@ def test_a_probe_leaves_no_trace_in_the_log(running: Node) -> None:
     wait_for(lambda: running.sql("SELECT 1 FROM network_associationlog WHERE calling_ae_title = 'AFTERPROBE'"))
     assert running.sql("SELECT 1 FROM network_associationlog WHERE calling_ae_title = ''") == []
     assert running.sql("SELECT 1 FROM network_refusedcaller WHERE calling_ae_title = ''") == []
+
+
+def test_a_listener_with_a_certificate_talks_tls_and_nothing_else(running: Node, tmp_path: Path) -> None:
+    ours, callers = Certificate.make(tmp_path, "ours"), Certificate.make(tmp_path, "callers")
+    port = free_port()
+
+    def echoes(*options: object) -> bool:
+        command = [peer("echoscu"), "-to", "20", "-ta", "20", "-aec", "PACS", *map(str, options)]
+        return subprocess.run([*command, running.host, str(port)], capture_output=True, timeout=60).returncode == 0
+
+    pair = {"certificate": ours.certificate, "private_key": ours.private_key}
+    own = {"name": "tls", "ae_title": "PACS", "host": running.host, "port": port, **pair}
+    change(running, f"config.save(Listener(**{own}), principal=who)")
+    wait_for(lambda: listens(port), what="the new listener")
+    assert echoes("+tla", "+cf", ours.pem)
+    assert not echoes("+tla", "+cf", callers.pem)
+    assert not echoes()
+    reasons = "SELECT reason FROM network_refusedcaller WHERE reason LIKE %s"
+    wait_for(lambda: running.sql(reasons, ["%handshake%"]), what="the one without TLS is listed")
+    trust = f"row.client_certificate_authority = {callers.certificate!r}"
+    change(running, f"row = Listener.objects.get(name='tls'); {trust}; config.save(row, principal=who)")
+    wait_for(lambda: not echoes("+tla", "+cf", ours.pem), what="callers need a certificate")
+    assert echoes("+tls", callers.key, callers.pem, "+cf", ours.pem)
 
 
 def test_an_association_is_logged_with_its_end(running: Node) -> None:

@@ -170,10 +170,10 @@ def test_a_destination_that_refuses_us_has_failed_for_all(serve: Serve, quick: N
         assert last(move(serve(peers={"DEST": receiver.port}), **STUDY))[:2] == (FAILED, (0, 2, 0))
 
 
-def limit(serving: Serving, rate: int) -> None:
+def limit(serving: Serving, rate: int, **switches: Any) -> None:
     """Of all peers, in KiB/s; as an administrator sets it while the listener runs."""
     rules = serving.rules.rules
-    serving.rules.rules = replace(rules, peers=tuple(replace(one, rate_limit=rate) for one in rules.peers))
+    serving.rules.rules = replace(rules, peers=tuple(replace(one, rate_limit=rate, **switches) for one in rules.peers))
 
 
 def test_a_destination_gets_no_more_a_second_than_its_row_says(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

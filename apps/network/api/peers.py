@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from apps.accounts.rest import Conflict, fields, known, parsed
 from apps.network.api import description
 from apps.network.api.rows import ConfiguredView, Row, Rows
+from apps.network.calling import secured
 from apps.network.models import Peer
 from apps.network.plain import Configured
 from apps.network.scu import verify
@@ -64,6 +65,7 @@ class Echo(PeerView):
                 port=peer.port,
                 called_ae_title=peer.ae_title,
                 calling_ae_title=settings.AE_TITLE,
+                tls=secured(peer),
             )
         except DicomError as error:
             return self.answer({"outcome": "failure", "milliseconds": None, "error": str(error)})
