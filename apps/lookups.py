@@ -127,9 +127,11 @@ def _text(key: Key, *, kind: Kind, column: str) -> Q:
     if isinstance(key, Empty):
         return Q(**{column: ""})
     if isinstance(key, Exact):
-        return Q(**{f"{column}__holds": key.value}) if kind is Kind.VALUES else Q(**{column: key.value})
+        found = Q(**{column: key.value})
+        return found | Q(**{f"{column}__holds": key.value}) if kind is Kind.VALUES else found
     if isinstance(key, AnyOf):
-        return Q(**{f"{column}__holds_any_of" if kind is Kind.VALUES else f"{column}__any_of": key.values})
+        found = Q(**{f"{column}__any_of": key.values})
+        return found | Q(**{f"{column}__holds_any_of": key.values}) if kind is Kind.VALUES else found
     if isinstance(key, Wildcard):
         return _wildcard(key, kind=kind, column=column)
     raise InvalidValue("the key does not fit the attribute")
@@ -196,12 +198,16 @@ class _AnyOf(_TextLookup):
         return json.dumps(list(value)) if sqlite else list(value)
 
 
+# Few rows have several values: an index of those alone finds them.
+_SEVERAL = r"LHS LIKE '%%\\%%'"
+
+
 class _Holds(_TextLookup):
-    """One of the values that backslashes separate."""
+    """One of the several values that backslashes separate; a single one is compared as such, by its index."""
 
     lookup_name = "holds"
     sqlite = r"instr('\' || LHS || '\', RHS) > 0"
-    postgresql = r"strpos('\' || LHS || '\', RHS) > 0"
+    postgresql = rf"({_SEVERAL} AND strpos('\' || LHS || '\', RHS) > 0)"
 
     @classmethod
     def parameter(cls, value: str, *, sqlite: bool) -> str:
@@ -213,7 +219,7 @@ class _HoldsAnyOf(_AnyOf):
     sqlite = (
         r"EXISTS (SELECT 1 FROM json_each(RHS) wanted WHERE instr('\' || LHS || '\', '\' || wanted.value || '\') > 0)"
     )
-    postgresql = r"string_to_array(LHS, '\') && RHS::text[]"
+    postgresql = rf"({_SEVERAL} AND string_to_array(LHS, '\') && RHS::text[])"
 
 
 class _HoldsPattern(_Pattern):

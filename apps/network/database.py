@@ -29,21 +29,42 @@ def borrowed() -> Iterator[None]:
             connection.close()
 
 
-def fetched(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """The rows of a statement written by hand. PostgreSQL keeps its plan as long as one suits all parameters: to plan
-    a join of five tables anew costs it more than to read the few rows."""
+def fetched(sql: str, parameters: Sequence[Any], *, keeps_plan: bool = False) -> list[tuple[Any, ...]]:
+    """The rows of a statement written by hand. `keeps_plan`: PostgreSQL plans it once for all parameters (setting
+    plan_cache_mode), since to plan a join of five tables costs it more than to read a few rows; else the values stand
+    in the statement, as Django writes them."""
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute(sql, parameters)
             rows: list[tuple[Any, ...]] = cursor.fetchall()
             return rows
-    connection.ensure_connection()
     driver: Any = connection
-    driver.connection.prepare_threshold = _PREPARED_AFTER
-    with driver.wrap_database_errors, driver.Database.Cursor(driver.connection) as prepared:
-        prepared.execute(sql, parameters)
-        found: list[tuple[Any, ...]] = prepared.fetchall()
-        return found
+    if driver.connection is not None or driver.pool is None:
+        connection.ensure_connection()
+        with driver.wrap_database_errors:
+            return _fetched(driver, driver.connection, sql, parameters, keeps_plan)
+    with driver.wrap_database_errors:  # straight from the pool: Django's way to it costs as much as a short statement
+        driver.pool.open()
+        lent = driver.pool.getconn()
+        try:
+            if not lent.autocommit:
+                lent.autocommit = True
+            return _fetched(driver, lent, sql, parameters, keeps_plan)
+        finally:
+            driver.pool.putconn(lent)
+
+
+def _fetched(driver: Any, lent: Any, sql: str, parameters: Sequence[Any], keeps_plan: bool) -> list[tuple[Any, ...]]:
+    if not keeps_plan:
+        with driver.Database.ClientCursor(lent) as cursor:
+            planned: list[tuple[Any, ...]] = cursor.execute(sql, parameters).fetchall()
+            return planned
+    prepared = getattr(lent, "prepared", None)  # to make a cursor costs as much, too
+    if prepared is None:
+        lent.prepare_threshold = _PREPARED_AFTER
+        prepared = lent.prepared = driver.Database.Cursor(lent)
+    found: list[tuple[Any, ...]] = prepared.execute(sql, parameters).fetchall()
+    return found
 
 
 def give_back() -> None:

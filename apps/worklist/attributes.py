@@ -34,9 +34,10 @@ PATHS: Final[Mapping[Level, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Attribute:
-    """`name` is the column, and the field of `Order`; `kind` how it is matched, None: returned only."""
+    """There is one of each: compared as such. `name` is the column, and the field of `Order`; `kind` how it is matched,
+    None: returned only."""
 
     name: str
     keyword: str

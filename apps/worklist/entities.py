@@ -11,6 +11,7 @@ from django.utils import timezone
 from apps.worklist.attributes import BY_NAME, Level
 from apps.worklist.models import (
     ImagingServiceRequest,
+    OrderChanges,
     RequestedProcedure,
     ScheduledProcedureStep,
     StepStatus,
@@ -118,6 +119,7 @@ def _request(order: Order, patient: WorklistPatient, visit: Visit | None, change
         if visit is not None and known.visit_id != visit.pk:
             known.visit = visit
             known.save(update_fields=["visit"])
+            _revise(known)
         _update(known, order, Level.REQUEST, changes)
         return known
     made = ImagingServiceRequest.objects.create(patient=patient, visit=visit, **_first(order, Level.REQUEST))
@@ -347,6 +349,18 @@ def _revise(row: Row) -> None:
     """One more than whatever it is now: two changes at once are two."""
     type(row)._default_manager.filter(pk=row.pk).update(revision=F("revision") + 1)
     row.refresh_from_db(fields=["revision"])
+    if not isinstance(row, ScheduledProcedureStep):
+        _count_change()
+
+
+def _count_change() -> None:
+    """In a row that nobody else holds: it waits for no other transaction, and none for it."""
+    free = OrderChanges.objects.select_for_update(skip_locked=True, no_key=True).order_by("pk")
+    key = free.values_list("pk", flat=True).first()
+    if key is None:
+        OrderChanges.objects.create(number=1)
+    else:
+        OrderChanges.objects.filter(pk=key).update(number=F("number") + 1)
 
 
 def _number(row: ImagingServiceRequest | RequestedProcedure | ScheduledProcedureStep, column: str, letter: str) -> None:

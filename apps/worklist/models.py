@@ -210,6 +210,12 @@ class ScheduledProcedureStep(models.Model):
                 fields=["scheduled_station_ae_title", "scheduled_procedure_step_start_date_value"],
                 name="worklist_step_station",
             ),
+            # Of steps for several stations.
+            models.Index(
+                fields=["scheduled_procedure_step_start_date_value"],
+                name="worklist_step_stations",
+                condition=models.Q(scheduled_station_ae_title__contains="\\"),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -222,6 +228,16 @@ class ScheduledProcedureStep(models.Model):
         request = procedure.imaging_service_request
         rows = (self, procedure, request, request.patient, *([request.visit] if request.visit else ()))
         return ".".join(str(row.revision) for row in rows)
+
+
+class OrderChanges(models.Model):
+    """How often a row above steps was changed: the sum of all rows. Several, so that two who change orders at the same
+    time do not wait for each other. Who finds the same sum need not look at the rows above the steps again."""
+
+    number = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return str(self.number)
 
 
 class StepEvent(models.Model):

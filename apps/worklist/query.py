@@ -69,6 +69,9 @@ class Return:
     attribute: Attribute | None = None
     items: tuple[int, ...] = ()
 
+    def __hash__(self) -> int:
+        return self.tag  # hundreds are hashed for each query
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Returns:
@@ -90,6 +93,9 @@ class Query:
     steps: tuple[tuple[Condition, ...], ...] = ()
     returns: Returns = Returns()
     unsupported: tuple[int, ...] = ()  # asked for, and neither matched nor answered as asked
+
+    def conditions_of(self, level: Level) -> tuple[Condition, ...]:
+        return tuple(part for part in self.conditions if part.attribute.level is level)
 
 
 def from_identifier(

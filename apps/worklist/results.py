@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import islice
 from threading import Lock
-from typing import Any, Final
+from time import monotonic
+from typing import Any, Final, NamedTuple
 
 from apps.accounts.principal import Principal
 from apps.network.answering import BATCH
@@ -37,6 +38,7 @@ _NEVER_EMPTY: Final = frozenset(
 _NOTHING: Final = frozenset({"{}", "[]"})
 _REMEMBERED: Final = 8192  # answers of this process
 _SHORT: Final = 8192  # bytes of one
+_TRUSTED: Final = 10.0  # seconds; so long who changes rows above steps by other means than `entities` may go unseen
 
 
 class Answers:
@@ -67,11 +69,12 @@ class Answers:
 
     def _encoded(self, page: Sequence[Row], *, whole: bool) -> Iterator[bytes]:
         """Of steps that were not encoded lately the columns are read; one that is gone meanwhile is left out."""
-        layout = self._layout
-        found = {row[0]: answer for row in page if (answer := _remembered.get((layout, rows.version(row))))}
-        missing = [row for row in page if row[0] not in found]
+        found, doubtful = self._known(page)
+        if doubtful:
+            found |= self._known(rows.of_steps(doubtful, ()))[0]
+        missing: Iterable[Row] = (row for row in page if row[0] not in found)
         if not whole:
-            missing = rows.of_steps([row[0] for row in missing], layout.columns)
+            missing = rows.of_steps([row[0] for row in missing], self._layout.columns)
         unread = {row[0]: row for row in missing}
         for row in page:
             if row[0] in found:
@@ -79,30 +82,65 @@ class Answers:
             elif row[0] in unread:
                 yield self._made(unread[row[0]])
 
+    def _known(self, page: Sequence[Row]) -> tuple[dict[int, bytes], list[int]]:
+        """Answers that hold, by step; and the steps whose answer may hold, if nothing above them has changed."""
+        found: dict[int, bytes] = {}
+        doubtful = []
+        trusted = monotonic() - _TRUSTED
+        for row, kept in zip(page, _remembered.get(self._layout, page), strict=True):
+            if kept is None:
+                continue
+            if rows.is_whole(row):
+                if rows.version(row) == kept.version:
+                    found[row[0]] = kept.answer
+                    self._keep(row, kept.answer)
+            elif rows.is_of_version(row, kept.version):
+                if kept.changes == rows.changes(row) and kept.at >= trusted:
+                    found[row[0]] = kept.answer
+                else:
+                    doubtful.append(row[0])
+        return found, doubtful
+
     def _made(self, row: Row) -> bytes:
         answer, lasting = self._layout.encode(row, self._station)
         if lasting and len(answer) <= _SHORT:
-            _remembered.put((self._layout, rows.version(row)), answer)
+            self._keep(row, answer)
         return answer
+
+    def _keep(self, row: Row, answer: bytes) -> None:
+        _remembered.put(self._layout, row[0], _Kept(rows.version(row), rows.changes(row), monotonic(), answer))
+
+
+class _Kept(NamedTuple):
+    """An answer, the version of the step that it is of, and when and at which number of changes above steps that was
+    so."""
+
+    version: Row
+    changes: int | None
+    at: float
+    answer: bytes
 
 
 class _Lately:
-    """What was used last, so many of it."""
+    """The answers that were used last, so many of them: one of a step for each layout."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._lock = Lock()
-        self._kept: OrderedDict[Any, bytes] = OrderedDict()
+        self._kept: OrderedDict[tuple[_Layout, int], _Kept] = OrderedDict()
 
-    def get(self, key: Any) -> bytes | None:
+    def get(self, layout: "_Layout", page: Sequence[Row]) -> list[_Kept | None]:
+        kept, found = self._kept, []
         with self._lock:
-            if (value := self._kept.get(key)) is not None:
-                self._kept.move_to_end(key)
-            return value
+            for row in page:
+                if (one := kept.get((layout, row[0]))) is not None:
+                    kept.move_to_end((layout, row[0]))
+                found.append(one)
+        return found
 
-    def put(self, key: Any, value: bytes) -> None:
+    def put(self, layout: "_Layout", step: int, answer: _Kept) -> None:
         with self._lock:
-            self._kept[key] = value
+            self._kept[layout, step] = answer
             if len(self._kept) > self._most:
                 self._kept.popitem(last=False)
 

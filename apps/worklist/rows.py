@@ -20,6 +20,7 @@ from apps.network.rules import PeerRules
 from apps.worklist.attributes import BY_NAME, PATHS, Attribute, Level
 from apps.worklist.models import (
     ImagingServiceRequest,
+    OrderChanges,
     RequestedProcedure,
     ScheduledProcedureStep,
     Visit,
@@ -68,8 +69,11 @@ _FROM_ABOVE: Final[Mapping[Level, str]] = {
         ),
     )
 }
-# Changes when a row or its place in the order does.
-_VERSION: Final = "s.id, s.revision, p.id, p.revision, r.revision, a.id, a.revision, v.id, v.revision"
+# Version: changes when a row or its place in the order does. Its second half costs a join of five tables, and stays the
+# same as long as nothing above steps has changed.
+_OF_STEP: Final = "s.id, s.revision, s.requested_procedure_id"
+_ABOVE: Final = "p.revision, r.revision, a.id, a.revision, v.id, v.revision"
+_CHANGES: Final = f"(SELECT CAST(sum(number) AS bigint) FROM {OrderChanges._meta.db_table})"
 _DAY, _MOMENT = "s.scheduled_procedure_step_start_date_value", "s.scheduled_procedure_step_start_time_value"
 _ORDER: Final = f"{_DAY}, {_MOMENT}, s.id"
 _UNDATED: Final[tuple[str, list[Any]]] = f" AND {_DAY} IS NULL", []
@@ -77,7 +81,9 @@ _INDEXED: Final = frozenset(
     {"patient_id", "patient_name", "admission_id", "accession_number", "requested_procedure_id", "study_instance_uid"}
 )
 _NARROW: Final = 3  # letters that few names begin with
-HEAD: Final = 11  # columns of each row before those asked for: its version, and where it stands in the order
+# Columns of each row: the step's part of its version, how often something above steps was changed, where it stands in
+# the order; where the rows above were read, too, the rest of its version; then those asked for.
+_CHANGED, _PLACE, _SHORT, HEAD = 3, 4, 6, 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +109,24 @@ class View:
 
 
 def version(row: Row) -> Row:
-    return row[: HEAD - 2]
+    """Of a whole row."""
+    return row[:_CHANGED] + row[_SHORT:HEAD]
+
+
+def is_whole(row: Row) -> bool:
+    """Whether the rows above were read, too."""
+    return len(row) > _SHORT
+
+
+def changes(row: Row) -> int | None:
+    """How often something above steps had been changed when it was read; None: never."""
+    found: int | None = row[_CHANGED]
+    return found
+
+
+def is_of_version(row: Row, known: Row) -> bool:
+    """Of a row that is not whole: as far as it says."""
+    return row[:_CHANGED] == known[:_CHANGED]
 
 
 @lru_cache(maxsize=1)
@@ -119,19 +142,25 @@ def columns() -> Mapping[str, str]:
 def pages(
     query: Query, view: View, principal: Principal, *, wanted: Sequence[str] = (), limit: int = 0
 ) -> Iterator[list[Row]]:
-    """Version, place and `wanted` columns of the steps that match and that the caller may see; one over the limit."""
+    """The steps that match and that the caller may see, one over the limit; whole with `wanted` columns, or where it
+    needs the rows above to know which they are."""
     if not principal.may(Service.WORKLIST):
         return
     sqlite = connection.vendor == "sqlite"
     where, parameters = as_sql(_matching(query, view), columns(), sqlite=sqlite)
-    few = names_few(query) if sqlite else None
-    tables = _FROM if few is None else _FROM_ABOVE[few]
+    few = names_few(query)
+    tables = _FROM_ABOVE[few] if few and sqlite else _FROM if query.conditions or wanted else _TABLE["s"]
+    if few is Level.PATIENT and not sqlite:
+        of_few, values = as_sql(_all(query.conditions_of(few), query, view), columns(), sqlite=False)
+        where += f" AND r.patient_id = ANY(ARRAY(SELECT a.id FROM {_TABLE['a']} WHERE {of_few}))"
+        parameters += values
+    keeps_plan = few is not None or (not query.conditions and _names_days(query))
     left = limit + 1 if limit else sys.maxsize
     size = min(FIRST_PAGE, left)
     after: tuple[str, list[Any]] = "", []
     while size:
         rest = f"{tables} WHERE {where}{after[0]} ORDER BY {_ORDER} LIMIT {size}"
-        page = _select(wanted, rest, [*parameters, *after[1]])
+        page = _select(wanted, rest, [*parameters, *after[1]], keeps_plan=keeps_plan)
         if page:
             yield page
         if len(page) == size:
@@ -146,7 +175,11 @@ def pages(
 
 def of_steps(keys: Sequence[int], wanted: Sequence[str]) -> list[Row]:
     """The same of these steps, in no order."""
-    return _select(wanted, f"{_FROM} WHERE s.id IN ({', '.join(['%s'] * len(keys))})", list(keys)) if keys else []
+    if not keys:
+        return []
+    if connection.vendor == "sqlite":
+        return _select(wanted, f"{_FROM} WHERE s.id IN ({', '.join(['%s'] * len(keys))})", list(keys))
+    return _select(wanted, f"{_FROM} WHERE s.id = ANY(%s::bigint[])", [list(keys)], keeps_plan=True)
 
 
 def names_few(query: Query) -> Level | None:
@@ -172,12 +205,20 @@ def _is_narrow(key: Key) -> bool:
     return isinstance(key, Exact | AnyOf) or (isinstance(key, Wildcard) and len(key.prefix) >= _NARROW)
 
 
-def _select(wanted: Sequence[str], rest: str, parameters: list[Any]) -> list[Row]:
+def _names_days(query: Query) -> bool:
+    """Whether one day is asked for, of all in a year: PostgreSQL knows how many steps it has."""
+    days = [[part.key for part in item if part.attribute is _DATE] for item in query.steps]
+    return bool(days) and all(
+        len(keys) == 1 and isinstance(keys[0], Range) and keys[0].low == keys[0].high is not None for keys in days
+    )
+
+
+def _select(wanted: Sequence[str], rest: str, parameters: list[Any], *, keeps_plan: bool = False) -> list[Row]:
     # As text SQLite's dates and times are not read, which costs more than to find them.
     place = f"{_DAY} || '', {_MOMENT} || ''" if connection.vendor == "sqlite" else f"{_DAY}, {_MOMENT}"
-    named = "".join(f", {column}" for column in wanted)
+    named = "" if rest.startswith(f"{_TABLE['s']} WHERE") else f", {', '.join([_ABOVE, *wanted])}"
     with borrowed():
-        return fetched(f"SELECT {_VERSION}, {place}{named} FROM {rest}", parameters)
+        return fetched(f"SELECT {_OF_STEP}, {_CHANGES}, {place}{named} FROM {rest}", parameters, keeps_plan=keeps_plan)
 
 
 def _matching(query: Query, view: View) -> Q:
@@ -227,7 +268,7 @@ def _kind(attribute: Attribute) -> Kind:
 def _after(row: Row, *, sqlite: bool) -> tuple[str, list[Any]]:
     """Behind a step in the order. Starts that no calendar has are first in SQLite, last in PostgreSQL, which walks its
     index to those (_UNDATED) only without an OR."""
-    key, day, moment = row[0], row[HEAD - 2], row[HEAD - 1]
+    key, (day, moment) = row[0], row[_PLACE:_SHORT]
     later, parameters = f"{_MOMENT} IS NULL AND s.id > %s", [key]
     if moment is not None:
         later, parameters = f"{_MOMENT} > %s OR ({_MOMENT} = %s AND s.id > %s)", [moment, moment, key]

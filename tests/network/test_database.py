@@ -1,7 +1,7 @@
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import Error, OperationalError, connection, transaction
 
-from apps.network.database import borrowed, give_back
+from apps.network.database import borrowed, fetched, give_back
 from apps.network.models import Peer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,3 +42,25 @@ def test_after_an_error_of_the_database_no_connection_is_kept() -> None:
         Peer.objects.exists()
         raise OperationalError("gone")
     assert not is_open()
+
+
+@pytest.mark.parametrize("keeps_plan", [True, False])
+def test_a_statement_by_hand_sees_the_transaction_it_is_in_and_leaves_no_connection_open(keeps_plan: bool) -> None:
+    asked = "SELECT query_limit FROM network_peer WHERE query_limit = %s"
+    with transaction.atomic():
+        Peer.objects.update(query_limit=3)
+        assert fetched(asked, [3], keeps_plan=keeps_plan) == [(3,)]
+    give_back()
+    for _ in range(20):  # more than the pool has, and prepared meanwhile
+        with borrowed():
+            assert fetched(asked, [3], keeps_plan=keeps_plan) == [(3,)]
+    assert is_open() is (connection.vendor == "sqlite")
+
+
+def test_after_a_statement_that_fails_the_next_one_works() -> None:
+    give_back()
+    with pytest.raises(Error), borrowed():
+        fetched("SELECT nothing", [])
+    with borrowed():
+        assert fetched("SELECT 1", []) == [(1,)]
+    give_back()

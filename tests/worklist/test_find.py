@@ -9,14 +9,17 @@ from typing import Any
 
 import pydicom
 import pytest
+from django.db import connection, transaction
+from django.db.models import F
 from django.utils import timezone
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from apps.network.database import give_back
 from apps.network.validators import STEP_STATUSES
 from apps.worklist import rows, schedule
 from apps.worklist.attributes import Level
-from apps.worklist.models import ScheduledProcedureStep, StepStatus
+from apps.worklist.models import ScheduledProcedureStep, StepStatus, WorklistPatient
 from apps.worklist.order import Order
 from dicom.dimse import associate
 from dicom.dimse.command import CommandField, Tag, uid
@@ -70,6 +73,8 @@ KEYS: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
     ({"ScheduledStationAETitle": "CT1"}, {}, ["S1", "S3"]),
     ({"ScheduledStationAETitle": "MR2"}, {}, ["S2"]),
     ({"ScheduledStationAETitle": "MR*"}, {}, ["S2"]),
+    ({"ScheduledStationAETitle": ["MR2", "CT2"]}, {}, ["S2"]),
+    ({"ScheduledStationAETitle": ["CT1", "CT2"]}, {}, ["S1", "S3"]),
     ({"ScheduledStationAETitle": "ct1"}, {}, []),
     ({"Modality": "MR"}, {}, ["S2"]),
     ({"Modality": ["MR", "CT"]}, {}, ["S1", "S2", "S3"]),
@@ -382,3 +387,60 @@ def test_a_changed_step_is_answered_as_it_is_now(serve: Serve) -> None:
         schedule.reschedule(principal=RIS, step_id=step.pk, changes=Order(patient_name=name), update_patient=True)
         (_, answer), *_ = find(serving, identifier(PatientName=""))
         assert answer == identifier(PatientName=name)
+
+
+def test_what_an_order_changes_above_other_steps_is_answered_as_it_is_now(serve: Serve) -> None:
+    ordered("S1", accession_number="A1", requested_procedure_id="RP1")
+    serving = serve()
+    asked_again = identifier(AdmissionID="", CurrentPatientLocation="", RequestedProcedureDescription="")
+    assert len(find(serving, asked_again)) == 2
+    ordered("S2", accession_number="A1", requested_procedure_id="RP1", admission_id="ADM1")
+    ordered(
+        "S3",
+        accession_number="A1",
+        requested_procedure_id="RP1",
+        requested_procedure_description="Knee",
+        admission_id="ADM1",
+        current_patient_location="Ward 3",
+    )
+    answers = [answer for _, answer in find(serving, asked_again) if answer is not None]
+    now = identifier(AdmissionID="ADM1", CurrentPatientLocation="Ward 3", RequestedProcedureDescription="Knee")
+    assert answers == [now] * 3
+
+
+def test_who_changes_rows_by_other_means_is_seen_after_a_while(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    ordered()
+    serving = serve()
+    for name in ("Doe^Jane", "Roe^Jane", "Poe^Jane"):
+        WorklistPatient.objects.update(patient_name=name, revision=F("revision") + 1)
+        monkeypatch.setattr("apps.worklist.results._TRUSTED", 0.0)
+        (_, answer), *_ = find(serving, identifier(PatientName=""))
+        assert answer == identifier(PatientName=name)
+
+
+def test_two_who_change_orders_at_once_do_not_wait_for_each_other_and_both_are_seen(serve: Serve) -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    steps_of = {name: ordered(name, patient_id=name).pk for name in ("S1", "S2", "S3")}
+    serving = serve()
+
+    def change(name: str) -> None:
+        changes = Order(requested_procedure_description=f"of {name}")
+        schedule.reschedule(principal=RIS, step_id=steps_of[name], changes=changes)
+
+    def in_a_thread() -> None:
+        change("S2")
+        give_back()
+
+    change("S1")
+    with transaction.atomic():
+        change("S3")
+        other = threading.Thread(target=in_a_thread)
+        other.start()
+        other.join(20)
+        assert not other.is_alive()
+        asked_again = identifier(RequestedProcedureDescription="")
+        seen = [answer.RequestedProcedureDescription for _, answer in find(serving, asked_again) if answer is not None]
+        assert seen == ["of S1", "of S2", ""]
+    seen = [answer.RequestedProcedureDescription for _, answer in find(serving, asked_again) if answer is not None]
+    assert seen == ["of S1", "of S2", "of S3"]
