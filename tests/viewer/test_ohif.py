@@ -7,7 +7,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Locator, expect
 
-from tests.browser import NAMED, Window, coloured, spread
+from tests.browser import NAMED, Window, chromium, coloured, spread
 from tests.node import Node, wait_for
 from tests.viewer import studies
 from tests.viewer.installed import viewers
@@ -16,6 +16,12 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
 
 CANVAS = "canvas.cornerstone-canvas"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium(webgl=True) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
