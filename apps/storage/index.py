@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 from django.db import IntegrityError, OperationalError, connection, transaction
@@ -68,10 +69,12 @@ def index_batch(received: Sequence[Received], spool: Spool | None) -> None:
     failpoint("index.placed")
     readings = sorted(map(reading, received), key=lambda one: one.name)
     files = Files()
-    redundant, again = contended(lambda: _commit(readings, files))
+    batch = contended(lambda: _add(readings, files))
+    redundant = _settled(batch.repeated, {}, files)
     failpoint("index.committed")
-    lost = _lost(again)
-    store().remove([*redundant, *_dropped(again, lost), *contended(lambda: _mend(again, lost, files))])
+    lost = _lost(batch.again)
+    mending = [one.arrived for one in batch.again if one.name in lost]
+    store().remove([*redundant, *_dropped(batch.again, lost), *_settled(mending, lost, files)])
     if spool:
         placement.retire(spool, names)
     failpoint("index.retired")
@@ -100,17 +103,34 @@ class _Again:
     size: int  # of the whole file
 
 
-def _commit(readings: Sequence[Reading], files: Files) -> tuple[list[str], list[_Again]]:
-    """Places of files no row names; and the same instances again, not among these as long as nobody has looked whether
-    they are needed."""
+def _add(readings: Sequence[Reading], files: Files) -> "_Batch":
+    """Rows for what is new: patients are locked first, then studies, then series; the instances are new. What else
+    there is in the batch is still to be settled, or looked at."""
     with transaction.atomic(), connection.cursor() as cursor:
         batch = _sort_out(cursor, readings)
-        studies = upsert.add(cursor, batch.fresh, files=files)
-        settled = versions.settle(cursor, batch.repeated, files)
-        announce(studies | settled.studies)
-        _announce_instances({one.sop_instance_uid for one in batch.fresh} | settled.instances)
+        announce(upsert.add(cursor, batch.fresh, files=files))
+        _announce_instances({one.sop_instance_uid for one in batch.fresh})
         failpoint("index.upserted")
-    return settled.redundant, batch.again
+    return batch
+
+
+def _settled(arrived: Sequence[Reading], lost: Mapping[str, str], files: Files) -> list[str]:
+    """Of instances that the index holds, other files, or some that take the place of what is lost; places of files no
+    row names. Each instance in a transaction of its own: that locks the instance, then its patient, and would wait in a
+    circle with its like if it held another patient or instance by then."""
+    by_uid: dict[str, list[Reading]] = {}
+    for one in arrived:
+        by_uid.setdefault(one.sop_instance_uid, []).append(one)
+    return [place for _, some in sorted(by_uid.items()) for place in contended(partial(_settle, some, lost, files))]
+
+
+def _settle(arrived: Sequence[Reading], lost: Mapping[str, str], files: Files) -> list[str]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        settled = versions.settle(cursor, arrived, files, lost)
+        announce(settled.studies)
+        _announce_instances(settled.instances)
+        failpoint("index.settled")
+    return settled.redundant
 
 
 def _lost(again: Sequence[_Again]) -> dict[str, str]:
@@ -137,18 +157,6 @@ def _dropped(again: Sequence[_Again], lost: Collection[str]) -> Iterator[str]:
         if one.name not in lost:
             log.info("the same instance again: %s, file %s is not kept", one.arrived.sop_instance_uid, one.arrived.name)
             yield placement.place_of(one.arrived.name)
-
-
-def _mend(again: Sequence[_Again], lost: Mapping[str, str], files: Files) -> list[str]:
-    """What came once more takes the place of what is lost; places of files no row names."""
-    arrived = [one.arrived for one in again if one.name in lost]
-    if not arrived:
-        return []
-    with transaction.atomic(), connection.cursor() as cursor:
-        settled = versions.settle(cursor, arrived, files, lost)
-        announce(settled.studies)
-        _announce_instances(settled.instances)
-    return settled.redundant
 
 
 @dataclass(frozen=True, slots=True)

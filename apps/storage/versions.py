@@ -76,17 +76,8 @@ class Settled:
 def settle(
     cursor: CursorWrapper, arrived: Sequence[Reading], files: Files, faults: Mapping[str, str] = NO_FAULTS
 ) -> Settled:
-    """Files of SOP Instance UIDs the index holds already; `faults`: of its files, just found, by name."""
-    by_uid: dict[str, list[Reading]] = {}
-    for one in arrived:
-        by_uid.setdefault(one.sop_instance_uid, []).append(one)
-    settled = Settled()
-    for uid in sorted(by_uid):
-        outcome = _Instance(cursor, uid, files, faults).settle(by_uid[uid])
-        settled.studies |= outcome.studies
-        settled.instances |= outcome.instances
-        settled.redundant += outcome.redundant
-    return settled
+    """Files of a SOP Instance UID the index holds already; `faults`: of its files, just found, by name."""
+    return _Instance(cursor, arrived[0].sop_instance_uid, files, faults).settle(arrived)
 
 
 def promote(cursor: CursorWrapper, uids: Collection[str], files: Files) -> set[str]:
