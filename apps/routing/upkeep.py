@@ -7,6 +7,7 @@ from typing import Final
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from apps.failpoints import failpoint
 from apps.jobs.run import JobRun
 from apps.routing.models import Destination, RoutedInstance
 from apps.storage.models import DeletedInstance, Instance, QuarantinedInstance
@@ -18,7 +19,10 @@ _PAGE: Final = 5000
 def prune_job(run: JobRun) -> None:
     """Forgets that images were sent which are not here any more and cannot be put back, and what was sent to
     destinations that are gone and that no rule names."""
-    marks = sum(RoutedInstance.objects.filter(pk__in=keys).delete()[0] for keys in _pages(run))
+    marks = 0
+    for keys in _pages(run):
+        marks += RoutedInstance.objects.filter(pk__in=keys).delete()[0]
+        failpoint("prune_routed.removed")
     for gone in Destination.objects.filter(peer=None, server=None, rules=None):
         run.check()
         marks += RoutedInstance.objects.filter(destination=gone).delete()[0]

@@ -14,6 +14,7 @@ from apps.commitment.models import CommitmentRequest, Direction
 from apps.jobs.models import Job, JobItem, JobState
 from apps.network.models import AssociationLog
 from apps.qr import exporting
+from apps.routing.models import Destination, RoutedInstance
 from tests.campaigns.job_case import (
     OLD,
     At,
@@ -69,6 +70,21 @@ def _old_exports(at: At) -> Job:
     return own("prune_exports")
 
 
+def _old_marks(at: At) -> Job:
+    destination = Destination.objects.create(last_name=f"old {at.number}")
+    for number in range(3):
+        uid, when = f"1.2.5.{at.number}.{number}", timezone.now() - OLD
+        RoutedInstance.objects.create(
+            destination=destination, sop_instance_uid=uid, digest="x", rule=1, job=1, routed_at=when
+        )
+    return own("prune_routed")
+
+
+def _marks(at: At) -> bool:
+    kept = RoutedInstance.objects.filter(sop_instance_uid__startswith=f"1.2.5.{at.number}.")
+    return kept.exists() or Destination.objects.filter(last_name=f"old {at.number}").exists()
+
+
 def _exports(at: At) -> list[Path]:
     return [exporting.folder() / f"old-{at.number}-{number}.zip" for number in range(3)]
 
@@ -101,5 +117,6 @@ CASES: Mapping[str, Case] = {
         _old_commitments,
         _gone(lambda at: CommitmentRequest.objects.filter(transaction_uid__startswith=f"1.2.4.{at.number}.").exists()),
     ),
+    "prune_routed": Case(_old_marks, _gone(_marks)),
     "prune_exports": Case(_old_exports, _gone(lambda at: [path for path in _exports(at) if path.exists()])),
 }

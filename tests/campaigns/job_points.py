@@ -47,6 +47,7 @@ OF_KIND: Mapping[str, Sequence[str]] = {
     "prune_jobs": ("prune_jobs.removed",),
     "prune_answers": ("prune_answers.removed",),
     "prune_commitments": ("prune_commitments.removed",),
+    "prune_routed": ("prune_routed.removed",),
     "prune_exports": ("prune_exports.removed", "prune_exports.removed:2"),
 }
 
