@@ -12,6 +12,8 @@ from apps.jobs.models import Job, JobState
 from dicom.errors import InvalidValue
 
 MOST: Final = 100  # values of one filter
+SHOWN: Final = 100  # values of one argument, in a list of jobs
+_AT_ONCE: Final = 50
 MOST_URGENT: Final = 100  # priority that somebody may ask for
 
 
@@ -66,9 +68,23 @@ FILTERS: Final[Filters] = {
 }
 
 
-def page(params: Params, *, principal: Principal, limit: int, before: int | None = None) -> list[Job]:
-    """One more than `limit` where there are more. Raises InvalidRequest, naming every filter that is wrong."""
+def page(
+    params: Params, *, principal: Principal, limit: int, before: int | None = None, brief: bool = False
+) -> list[Job]:
+    """One more than `limit` where there are more, of long arguments and results the beginning, `brief`: nothing. Raises
+    InvalidRequest, naming every filter that is wrong."""
     found = filtered(params, FILTERS)
     if before is not None:
         found &= Q(pk__lt=before)
-    return list(Job.objects.visible_to(principal).filter(found).order_by("-pk")[: limit + 1])
+    rows = Job.objects.visible_to(principal).filter(found).order_by("-pk")[: limit + 1]
+    if brief:
+        return list(rows.defer("arguments", "result", "principal"))
+    return [_shortened(job) for job in rows.iterator(chunk_size=_AT_ONCE)]
+
+
+def _shortened(job: Job) -> Job:
+    """A job may be about thousands of instances, and a list about a thousand jobs."""
+    for name in ("arguments", "result"):
+        said = getattr(job, name)
+        setattr(job, name, {key: value[:SHOWN] if isinstance(value, list) else value for key, value in said.items()})
+    return job

@@ -116,7 +116,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
         asked |= {"state": [f"{JobState.QUEUED},{JobState.RUNNING}"], "paused": ["true"]}
     error = ""
     try:
-        found = search.page(asked, principal=principal, limit=PAGE, before=position)
+        found = search.page(asked, principal=principal, limit=PAGE, before=position, brief=True)
     except InvalidRequest as wrong:
         found, error = [], str(wrong)
     rows = [Row(job) for job in found[:PAGE]]

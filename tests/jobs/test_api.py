@@ -98,6 +98,14 @@ def test_a_job_is_asked_for_with_its_arguments_flat_and_followed_to_its_end(read
     assert [line["text"] for line in reader.get(f"{JOBS}{row['id']}/log/").json()["results"]] == ["sent"]
 
 
+def test_a_list_shows_the_beginning_of_long_arguments_and_the_job_all_of_them(reader: Client) -> None:
+    uids = [f"1.2.{number}" for number in range(150)]
+    key = asked(reader, *uids)["id"]
+    (listed,) = reader.get(JOBS).json()["results"]
+    assert listed["arguments"] == {"peer": "WS", "study_instance_uids": uids[:100]}
+    assert reader.get(f"{JOBS}{key}/").json()["arguments"]["study_instance_uids"] == uids
+
+
 @pytest.mark.parametrize(
     ("document", "field"),
     [

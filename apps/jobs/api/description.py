@@ -121,7 +121,7 @@ _MEANT: Final[Mapping[str, str]] = {
 }
 
 search = operation(
-    "List jobs, the latest first: one's own, all for administrators",
+    "List jobs, the latest first: one's own, all for administrators; of long arguments and results the first values",
     name="jobs_search",
     tag=TAG,
     gives={JSON: page_of(_ROW[JSON])},
