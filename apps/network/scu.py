@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from dicom import status
-from dicom.dimse import Association, Timeouts, associate
+from dicom.dimse import Association, Failed, Timeouts, associate
 from dicom.encoding import ElementIn, Identifier, encode_elements, read_identifier
-from dicom.errors import DicomError
+from dicom.errors import DicomError, InvalidDataSet
 from dicom.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION
 
 PLAIN = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)  # PS3.5 10.1
@@ -56,6 +56,14 @@ def find(assoc: Association, sop_class_uid: str, keys: Sequence[ElementIn], *, l
             if not status.is_pending(response.status):
                 response.check()
                 return
-            yield read_identifier(response.data_set or b"", context.transfer_syntax)
+            yield _read(response.data_set or b"", context.transfer_syntax)
             if number == limit:
                 return
+
+
+def _read(data_set: bytes, transfer_syntax_uid: str) -> Identifier:
+    """Raises Failed: who cannot say what he has is asked otherwise, or named to an administrator."""
+    try:
+        return read_identifier(data_set, transfer_syntax_uid)
+    except InvalidDataSet as error:
+        raise Failed(status.UNABLE_TO_PROCESS, f"An answer cannot be read: {error}") from error

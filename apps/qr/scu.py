@@ -21,7 +21,7 @@ from dicom.dictionary import dictionary_vr, tag_of
 from dicom.dimse import Association, Context, Message, Response, Responses
 from dicom.dimse.negotiation import Role
 from dicom.encoding import ElementIn, Identifier, encode_elements, read_identifier
-from dicom.errors import InvalidValue
+from dicom.errors import InvalidDataSet, InvalidValue
 from dicom.part10 import Provenance
 from dicom.tally import FAILED_SOP_INSTANCE_UID_LIST
 from dicom.values import encode, is_uid
@@ -181,16 +181,21 @@ class IntoArchive:
 
 def _progress(response: Response, context: Context) -> Progress:
     command = response.command
-    failed: tuple[str, ...] = ()
-    if response.data_set:
-        listed = read_identifier(response.data_set, context.transfer_syntax).text(FAILED_SOP_INSTANCE_UID_LIST)
-        failed = tuple(uid for uid in listed.split("\\") if uid)
     return Progress(
         status=response.status,
         completed=command.number_of_completed_suboperations or 0,
         failed=command.number_of_failed_suboperations or 0,
         warning=command.number_of_warning_suboperations or 0,
         remaining=command.number_of_remaining_suboperations,
-        failed_uids=failed,
+        failed_uids=_failed_uids(response.data_set or b"", context),
         comment=command.error_comment,
     )
+
+
+def _failed_uids(data_set: bytes, context: Context) -> tuple[str, ...]:
+    """None where the list cannot be read: the counts say as much."""
+    try:
+        listed = read_identifier(data_set, context.transfer_syntax).text(FAILED_SOP_INSTANCE_UID_LIST)
+    except InvalidDataSet:
+        return ()
+    return tuple(uid for uid in listed.split("\\") if uid)

@@ -16,7 +16,7 @@ from apps.jobs.run import JobError, JobRun, TryAgain
 from apps.network import dicomweb
 from apps.network.dicomweb import Answer, DicomwebClient, DicomwebFailed, NoSuchServer, Refused, server_named
 from apps.network.models import DicomwebServer
-from apps.qr import retrieving
+from apps.qr import listing, retrieving
 from apps.qr.arrivals import Arrivals
 from apps.qr.listing import Unit
 from apps.storage.stow import files
@@ -105,6 +105,8 @@ def _instances(run: JobRun, client: DicomwebClient, unit: Unit) -> Iterator[Unit
             if error.status != 404:
                 raise
             return
+        if len(seen) > listing.MOST:
+            raise JobError(f"The server lists more than {listing.MOST} instances of {unit}")
         units = [_unit(unit, answer) for answer in answers]
         new = False
         for instance in units:

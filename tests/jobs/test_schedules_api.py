@@ -56,6 +56,7 @@ def test_a_schedule_is_made_read_changed_and_deleted(admin_client: Client) -> No
         ({"cron": "61 * * * *"}, "cron"),
         ({"cron": "0 0 30 2 *"}, "cron"),
         ({"cron": "", "at": "25:00"}, "at"),
+        ({"cron": "", "at": "02:30:00+01:00"}, "at"),
         ({"cron": "", "every": 0}, "every"),
         ({"cron": ""}, "body"),
         ({"at": "02:00"}, "body"),

@@ -32,6 +32,7 @@ from tests.storage.made import CT, EXPLICIT, IMPLICIT, data_set
 
 ME = system("test")
 STUDY = "1.2.3"
+GARBLED = b"\x20\0\x0d\0UI\xff\xff1.2"
 FILES = ("CT_small.dcm", "MR_small_RLE.dcm", "JPEG2000.dcm", "SC_rgb_jpeg_dcmtk.dcm", "reportsi.dcm")
 
 
@@ -111,7 +112,7 @@ class Scripted:
     def __init__(self, data: dict[str, bytes], retrieve: Callable[[Association, Message, list[str]], None]) -> None:
         self.data, self._retrieve = data, retrieve
         self.asked: list[list[str]] = []
-        self.lists, self.endless = True, False
+        self.lists, self.endless, self.garbled = True, False, False
         syntaxes = (EXPLICIT, IMPLICIT)
         services: dict[str, Any] = {STUDY_ROOT_FIND: (syntaxes, self._find)}
         services |= {uid: (syntaxes, self._handle) for uid in (STUDY_ROOT_MOVE, STUDY_ROOT_GET)}
@@ -137,6 +138,8 @@ class Scripted:
             elements = [(0x00080052, "CS", level.encode()), (0x0020000E, "UI", b"1.2.3.1")]
             answer = encode_elements(elements, message.context.transfer_syntax)
             assoc.respond(message, status.PENDING, data_set=answer)
+        if self.garbled:
+            assoc.respond(message, status.PENDING, data_set=GARBLED)
         series = {uid.rpartition(".")[0] for uid in self.data}
         answers: dict[str, list[Any]] = {
             "SERIES": [(0x0020000E, uid) for uid in sorted(series)],
@@ -256,6 +259,22 @@ def test_an_archive_that_lists_nothing_is_asked_for_the_whole(here: Serving, tmp
         job = ran(asked(by="move", study_instance_uids=[STUDY]))
     assert (job.state, job.done, job.total) == (JobState.SUCCEEDED, 1, 1)
     assert stored() == data
+
+
+def test_an_archive_whose_answers_cannot_be_read_is_asked_for_the_whole(here: Serving, tmp_path: Path) -> None:
+    data = made(tmp_path, 1, 2)
+
+    def retrieve(assoc: Association, message: Message, uids: list[str]) -> None:
+        sent(here, data, uids)
+        assoc.respond(message, status.RETRIEVE_WARNING, data_set=GARBLED, completed=2, failed=1, warning=0)
+
+    with Scripted(data, retrieve) as archive:
+        archive.garbled = True
+        job = ran(asked(by="move", study_instance_uids=[STUDY]))
+    assert (job.state, job.error) == (JobState.QUEUED, "1 of 1 still to be retrieved")
+    assert errors(job) == ["status B000, some were not sent"]
+    assert "An answer cannot be read" in "".join(job.lines.values_list("text", flat=True))
+    wait_for(lambda: stored() == data)
 
 
 def test_a_study_that_the_archive_does_not_have_fails_and_says_so(here: Serving, tmp_path: Path) -> None:
