@@ -1,6 +1,8 @@
 """News for upper rooms: written where it happens, turned into jobs by the roof's table."""
 
+import logging
 import math
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,13 +10,15 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from apps.accounts.principal import system
 from apps.jobs import queue
 from apps.jobs.models import OutboxEvent
+
+logger = logging.getLogger(__name__)
 
 BATCH = 500
 GATHERED = 5000  # values in the arguments of one job
@@ -77,27 +81,60 @@ def dispatch() -> int:
 def _dispatch_batch() -> int:
     if not OutboxEvent.objects.exists():  # without taking SQLite's only write lock each second
         return 0
-    with transaction.atomic():
-        # Of two dispatchers on PostgreSQL each takes other rows; SQLite lets one of them in at a time.
-        rows = list(OutboxEvent.objects.select_for_update(skip_locked=True).order_by("id")[:BATCH])
-        answered: set[tuple[str, str]] = set()
-        gathered: dict[Reaction, set[Any]] = {}
-        wanted = {event: _wanted(event) for event in {row.event for row in rows}}
+    rows: list[OutboxEvent] = []
+    try:
+        with transaction.atomic():
+            # Of two dispatchers on PostgreSQL each takes other rows; SQLite lets one of them in at a time.
+            rows = list(OutboxEvent.objects.select_for_update(skip_locked=True).order_by("id")[:BATCH])
+            _answer(rows)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:  # a bug, or an event of another version: the others must not wait for it
+        logger.exception("Of %d events one breaks, each is answered by itself", len(rows))
         for row in rows:
-            for reaction in wanted[row.event]:
-                if reaction.gathers:
-                    value = row.payload[reaction.gathers]
-                    gathered.setdefault(reaction, set()).update(value if isinstance(value, list) else [value])
-                    continue
-                key = _key(reaction, row.payload)
-                if not key or (reaction.kind, key) not in answered:
-                    _react(reaction, row.payload, key)
-                    answered.add((reaction.kind, key))
-        for reaction, values in gathered.items():
-            for part in _parts(sorted(values)):
-                _react(reaction, {reaction.gathers: part}, "")
-        OutboxEvent.objects.filter(pk__in=[row.pk for row in rows]).delete()
+            _answer_alone(row)
     return len(rows)
+
+
+def _answer_alone(event: OutboxEvent) -> None:
+    """The one place where an event's errors end: as a job that failed, and in nobody's way."""
+    row = OutboxEvent.objects.select_for_update(skip_locked=True).filter(pk=event.pk)
+    try:
+        with transaction.atomic():
+            _answer(list(row))
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        reference = secrets.token_hex(4)
+        logger.exception("Event %s breaks, reference %s", event, reference)
+        with transaction.atomic():
+            row.delete()
+            queue.refuse(
+                kind=next((each.kind for each in reactions().get(event.event, ())), event.event),
+                principal=system("outbox"),
+                arguments=event.payload if isinstance(event.payload, dict) else {},
+                error=f"What was to be done for {event} is unknown, reference {reference} in the log",
+            )
+
+
+def _answer(rows: Sequence[OutboxEvent]) -> None:
+    answered: set[tuple[str, str]] = set()
+    gathered: dict[Reaction, set[Any]] = {}
+    wanted = {event: _wanted(event) for event in {row.event for row in rows}}
+    for row in rows:
+        for reaction in wanted[row.event]:
+            if reaction.gathers:
+                value = row.payload[reaction.gathers]
+                gathered.setdefault(reaction, set()).update(value if isinstance(value, list) else [value])
+                continue
+            key = _key(reaction, row.payload)
+            if not key or (reaction.kind, key) not in answered:
+                _react(reaction, row.payload, key)
+                answered.add((reaction.kind, key))
+    for reaction, values in gathered.items():
+        for part in _parts(sorted(values)):
+            _react(reaction, {reaction.gathers: part}, "")
+    OutboxEvent.objects.filter(pk__in=[row.pk for row in rows]).delete()
 
 
 def _wanted(event: str) -> list[Reaction]:

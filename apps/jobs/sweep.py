@@ -61,9 +61,11 @@ _runners = Runners(settings.JOB_THREADS)
 def sweep_once() -> None:
     """Makes the jobs that schedules and events ask for, and sees that due jobs and those of dead workers are run.
     Returns while they run."""
-    schedules.fire_due()
-    outbox.dispatch()
-    look()
+    try:
+        schedules.fire_due()
+        outbox.dispatch()
+    finally:  # what is broken there is in the way of no job
+        look()
 
 
 def look() -> None:

@@ -5,7 +5,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.jobs import outbox
-from apps.jobs.models import Job, OutboxEvent
+from apps.jobs.models import Job, JobState, OutboxEvent
 from apps.jobs.outbox import Reaction
 
 pytestmark = pytest.mark.django_db
@@ -95,3 +95,17 @@ def test_more_events_than_one_batch_are_all_handled(
     outbox.write_many("stored", [{"n": n} for n in range(10)])
     assert outbox.dispatch() == 10
     assert [job.arguments["n"] for job in Job.objects.order_by("id")] == list(range(10))
+
+
+def test_an_event_that_breaks_is_told_of_and_in_nobodys_way(events: dict[str, list[Reaction]]) -> None:
+    """Such as one of another version of the program."""
+    events["stored"] = [Reaction("route", gathers="uid")]
+    for payload in ({"uid": "1"}, {"sop": "2"}, {"uid": ["3"]}):
+        outbox.write("stored", payload)
+    assert outbox.dispatch() == 3
+    assert outbox.dispatch() == 0
+    told = Job.objects.get(state=JobState.FAILED)
+    assert (told.kind, told.arguments) == ("route", {"sop": "2"})
+    assert "reference" in told.error
+    gathered = Job.objects.filter(state=JobState.QUEUED).values_list("arguments", flat=True)
+    assert sorted(uid for arguments in gathered for uid in arguments["uid"]) == ["1", "3"]

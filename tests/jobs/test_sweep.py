@@ -57,6 +57,18 @@ def test_a_sweep_runs_what_schedules_and_events_ask_for_without_any_bell(
     wait_for(lambda: states() == [JobState.SUCCEEDED] * 2)
 
 
+def test_what_breaks_before_is_in_the_way_of_no_job(kinds: dict[str, Verb], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> int:
+        raise ZeroDivisionError
+
+    kinds["send"] = lambda run: None
+    queue.submit(kind="send", principal=ME)
+    monkeypatch.setattr(outbox, "dispatch", broken)
+    with pytest.raises(ZeroDivisionError):
+        sweep.sweep_once()
+    wait_for(lambda: states() == [JobState.SUCCEEDED])
+
+
 def test_a_sweep_takes_over_the_job_of_a_dead_worker(kinds: dict[str, Verb]) -> None:
     kinds["send"] = lambda run: None
     queue.submit(kind="send", principal=ME)
