@@ -1,6 +1,7 @@
 """Submit, claim, keep, end: each a conditional update, so that of two who try one succeeds."""
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any, NamedTuple
@@ -353,6 +354,17 @@ def retry(job: Job, *, principal: Principal) -> bool:
     if changed:
         ring()
     return bool(changed)
+
+
+def rename(peer: str, name: str, *, servers: bool = False) -> None:
+    """What is to be done for somebody is done for him under his new name, too. In the transaction that renames him.
+    `servers`: jobs whose arguments name a server, which may be called like a peer."""
+    left = Job.objects.filter(peer=peer).exclude(state=JobState.SUCCEEDED)
+    named = Q(arguments__has_key="server")
+    left = left.filter(named) if servers else left.exclude(named)
+    left.exclude(state=JobState.RUNNING).update(peer=name)
+    with suppress(IntegrityError), transaction.atomic():  # jobs of one who had that name before still run
+        left.update(peer=name)
 
 
 def hurry(waiting: Q) -> bool:

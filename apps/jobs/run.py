@@ -72,8 +72,16 @@ class JobRun:
 
     @property
     def arguments(self) -> Mapping[str, Any]:
+        """Whoever is called may have another name by now."""
         arguments: Mapping[str, Any] = self.job.arguments
-        return arguments
+        called = {name: self.job.peer for name in ("peer", "server") if self.job.peer and arguments.get(name)}
+        return {**arguments, **called}
+
+    def was_renamed(self) -> bool:
+        """Whether who is called has had another name until now: the arguments name him by the new one from now on."""
+        before = self.job.peer
+        self.job.refresh_from_db(fields=["peer"])
+        return self.job.peer != before
 
     def check(self) -> None:
         """Between two steps: raises Cancelled, Stopping or LeaseLost when the job is not to go on."""

@@ -122,6 +122,8 @@ def _peer(run: JobRun) -> Peer:
     except NoSuchPeer as error:
         if Peer.objects.filter(name=name).exists():
             raise TryAgain(f"The peer {name} is disabled, or has no address", delay=LONGEST_DELAY) from error
+        if run.was_renamed():
+            return _peer(run)
         raise JobError(f"There is no peer {name} any more") from error
 
 

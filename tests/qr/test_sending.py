@@ -1,10 +1,12 @@
 """The kind of job "send": what is asked for, what the peer gets, and what it refuses."""
 
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from apps.accounts.principal import Kind as Of
 from apps.accounts.principal import Principal
@@ -13,7 +15,8 @@ from apps.jobs import kind, queue
 from apps.jobs.kind import NotAllowed
 from apps.jobs.models import ItemState, Job, JobState
 from apps.jobs.runner import run_due
-from apps.network.models import Peer
+from apps.network import config
+from apps.network.models import DicomwebServer, Peer
 from apps.qr import sending
 from apps.storage import archive
 from apps.storage.models import Instance
@@ -86,6 +89,35 @@ def test_studies_series_and_instances_are_sent_once_each_and_in_order() -> None:
         "1.2.4.1.1",
         "1.2.4.2.2",
     ]
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_peer_that_is_renamed_gets_what_waits_for_it(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "_PEER", 0.0)
+    keep(*range(1, 6))
+
+    def rename() -> None:
+        peer = Peer.objects.filter(name="workstation").first()
+        if peer is not None:
+            peer.name = "reading room"
+            config.save(peer, principal=ME)
+
+    def rename_in_a_thread(number: int, assoc: Association) -> int:
+        rename()
+        connection.close()
+        time.sleep(0.2)
+        return 0
+
+    with Receiver(answer=rename_in_a_thread if when == "meanwhile" else lambda number, assoc: 0) as receiver:
+        destination(receiver.port)
+        job = asked()
+        DicomwebServer.objects.create(name="workstation", url="http://127.0.0.1:1")
+        other = queue.submit(kind="stow", principal=ME, arguments={"server": "workstation"}, peer="workstation")
+        if when == "before":
+            rename()
+        run(job)
+    other.refresh_from_db()
+    assert (job.state, job.done, job.peer, other.peer) == (JobState.SUCCEEDED, 5, "reading room", "workstation")
 
 
 def test_what_was_asked_for_and_is_not_here_is_named() -> None:
