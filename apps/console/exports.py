@@ -13,7 +13,7 @@ from apps.accounts.pages import page
 from apps.accounts.rest import InvalidRequest
 from apps.accounts.users import asking
 from apps.console import studies as verbs
-from apps.console.views import MOST_SENT, named, visible
+from apps.console.views import MOST_SENT, due_at, named, visible
 from apps.jobs import kind
 from apps.jobs.kind import NotAllowed
 from apps.jobs.models import Job
@@ -48,7 +48,8 @@ def export(request: HttpRequest) -> HttpResponse:
         chosen = [uid for uid in chosen if uid in params.getlist("series")]
         try:
             arguments = {**named(studies, series, chosen), "dicomdir": "dicomdir" in params}
-            return redirect("job", key=kind.request(exporting.KIND, principal=principal, arguments=arguments).pk)
+            job = kind.request(exporting.KIND, principal=principal, arguments=arguments, due_at=due_at(params))
+            return redirect("job", key=job.pk)
         except InvalidRequest as error:
             errors = error.errors
     context = {
@@ -56,6 +57,7 @@ def export(request: HttpRequest) -> HttpResponse:
         "series": series,
         "chosen": chosen,
         "dicomdir": "dicomdir" in params,
+        "due_at": params.get("due_at", ""),
         "days": exporting.DAYS,
         "images": sum(row.number_of_study_related_instances for row in studies),
         "most_in_dicomdir": exporting.MOST_IN_DICOMDIR,

@@ -1,6 +1,7 @@
 """Pages: the list of studies, a study, the quick look."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -17,8 +18,7 @@ from django_htmx.middleware import HtmxDetails
 
 from apps.accounts import pages
 from apps.accounts.pages import page
-from apps.accounts.principal import Principal
-from apps.accounts.rest import InvalidRequest
+from apps.accounts.rest import InvalidRequest, moment
 from apps.accounts.users import asking
 from apps.console import remote as others
 from apps.console import studies as verbs
@@ -119,7 +119,9 @@ def send(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         chosen = [uid for uid in chosen if uid in params.getlist("series")]
         try:
-            return redirect("job", key=_send(principal, params.get("peer", ""), studies, series, chosen).pk)
+            arguments = {"peer": params.get("peer", ""), **named(studies, series, chosen)}
+            job = kind.request("send", principal=principal, arguments=arguments, due_at=due_at(params))
+            return redirect("job", key=job.pk)
         except InvalidRequest as error:
             errors = error.errors
     context = {
@@ -128,17 +130,10 @@ def send(request: HttpRequest) -> HttpResponse:
         "chosen": chosen,
         "peers": peers_to_call(),
         "peer": params.get("peer", ""),
+        "due_at": params.get("due_at", ""),
         "errors": errors,
     }
     return render(request, "console/send_form.html", context, status=400 if errors else 200)
-
-
-def _send(
-    principal: Principal, peer: str, studies: Sequence[StudyRow], series: Sequence[SeriesRow], chosen: Sequence[str]
-) -> Job:
-    """Raises InvalidRequest."""
-    uids = named(studies, series, chosen)
-    return kind.request("send", principal=principal, arguments={"peer": peer, **uids})
 
 
 def named(studies: Sequence[StudyRow], series: Sequence[SeriesRow], chosen: Sequence[str]) -> dict[str, list[str]]:
@@ -148,6 +143,14 @@ def named(studies: Sequence[StudyRow], series: Sequence[SeriesRow], chosen: Sequ
     if series and len(chosen) < len(series):
         return {"series_instance_uids": list(chosen)}
     return {"study_instance_uids": [row.study_instance_uid for row in studies]}
+
+
+def due_at(params: Mapping[str, str]) -> datetime | None:
+    """Not before, by the clocks on the wall. Raises InvalidRequest."""
+    try:
+        return moment(params.get("due_at", ""))
+    except InvalidValue as error:
+        raise InvalidRequest({"due_at": gettext("Date and time, or nothing.")}) from error
 
 
 @page

@@ -100,6 +100,16 @@ def test_studies_chosen_in_the_list_are_exported_together_with_a_directory(page:
 
 
 @pytest.mark.live
+def test_an_export_waits_for_its_time_and_is_begun_at_once_all_the_same(page: Page) -> None:
+    page.goto("/export/?study=1.2.3.1")
+    page.get_by_label("Not before").fill("2099-01-01T02:00")
+    page.get_by_role("button", name="Export").click()
+    expect(page.locator("#job")).to_contain_text("not before 2099-01-01 02:00")
+    page.get_by_role("button", name="Begin now").click()
+    expect(page.get_by_role("link", name="Download")).to_be_visible()
+
+
+@pytest.mark.live
 def test_what_is_missing_of_an_export_is_said(window: Window, page: Page) -> None:
     page.goto("/export/?study=1.2.3.1")
     page.get_by_label("Series 1").uncheck()

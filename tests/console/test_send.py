@@ -111,6 +111,15 @@ def test_what_is_missing_is_said_and_what_was_chosen_stays(window: Window, page:
     window.forget()
 
 
+@pytest.mark.parametrize("said", ["tonight", "2026-02-30T01:00", "9999-12-31T23:59+99:00"])
+def test_a_time_that_is_none_is_refused_beside_its_field(page: Page, node: Node, said: str) -> None:
+    page.goto("/send/?study=1.2.3.1")
+    page.locator("#due-at").evaluate("(field, said) => { field.type = 'text'; field.value = said; }", said)
+    page.get_by_role("button", name="Send").last.click()
+    expect(page.locator("#e-due-at")).to_have_text("Date and time, or nothing.")
+    expect(page.locator("#due-at")).to_have_attribute("aria-invalid", "true")
+
+
 @pytest.mark.django_db
 def test_who_may_not_is_not_offered_it(client: Client) -> None:
     client.force_login(User.objects.create_user("nobody"))
