@@ -30,6 +30,7 @@ from tests.peers import peer
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 POSTGRESQL = os.environ.get("DATABASE_URL", "").startswith("postgres")
+files_alone = pytest.mark.skipif(POSTGRESQL, reason="no matter of the database: shown on SQLite")
 STEPS = [("listeners", name) for name in intake.STEPS] + [("indexer", name) for name in index.STEPS]
 
 
@@ -102,11 +103,13 @@ def strace() -> None:
         pytest.skip("strace is not installed")
 
 
+@files_alone
 def test_success_follows_the_fsync_of_the_file_and_of_its_directory(tmp_path: Path, strace: None) -> None:
     stored, faults = fsync_order.watch(tmp_path, images=20)
     assert (stored, faults) == (20, [])
 
 
+@files_alone
 @pytest.mark.parametrize(
     ("failpoint", "fault"),
     [("intake.sync:skip", "no fdatasync of the file"), ("intake.directory_sync:skip", "no fsync of the directory")],
@@ -135,6 +138,7 @@ def test_two_nodes_make_one_row_of_a_study_that_begins_on_both(tmp_path: Path) -
     two_nodes.run(tmp_path, os.environ["DATABASE_URL"], rounds=2, studies=20)
 
 
+@files_alone
 def test_an_instance_of_128_megabytes_costs_no_more_memory_than_a_small_one(node: Node, tmp_path: Path) -> None:
     peer("getscu")
     node.start()
