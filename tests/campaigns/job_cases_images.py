@@ -140,6 +140,11 @@ def _warm_up(at: At) -> Job:
     Job.objects.filter(kind="warm_up", state=JobState.QUEUED).delete()
     quiet = timezone.now() - timedelta(minutes=2)
     Series.objects.filter(study__study_instance_uid=at.study).update(changed_at=quiet)
+    Study.objects.filter(study_instance_uid=at.study).update(changed_at=quiet)
+    # Another one still changes, so that the next job is asked for.
+    busy = Series.objects.exclude(study__study_instance_uid=at.study).latest("pk")
+    Series.objects.filter(pk=busy.pk).update(changed_at=timezone.now())
+    Study.objects.filter(pk=busy.study_id).update(changed_at=timezone.now())
     return own("warm_up", key="warm_up")
 
 
