@@ -135,7 +135,7 @@ def test_many_associations_at_once_lose_nothing(node: Node) -> None:
 
 @pytest.mark.skipif(not POSTGRESQL, reason="two nodes share a PostgreSQL server")
 def test_two_nodes_make_one_row_of_a_study_that_begins_on_both(tmp_path: Path) -> None:
-    two_nodes.run(tmp_path, os.environ["DATABASE_URL"], rounds=2, studies=20)
+    assert len(list(two_nodes.run(tmp_path, os.environ["DATABASE_URL"], rounds=2, studies=20))) == 2
 
 
 @files_alone

@@ -86,7 +86,7 @@ def test_a_revision_is_never_used_again_for_a_series_that_comes_again() -> None:
     assert Series.objects.get().revision > before
 
 
-@pytest.mark.parametrize("step", indexing.STEPS)
+@pytest.mark.parametrize("step", [*indexing.STEPS, "index.settled"])
 def test_indexing_broken_off_at_any_step_can_be_repeated(step: str) -> None:
     taken = [receive(sop=f"1.2.3.1.1.{number}", number=str(number)) for number in range(3)]
     taken.append(receive(sop="1.2.3.1.1.0", series_description="another version"))
