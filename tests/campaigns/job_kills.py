@@ -86,8 +86,10 @@ class Worker:
 
     def close(self) -> None:
         assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.close()
         self._process.wait(60)
+        self._process.stdout.close()
         self._output.close()
 
 
