@@ -4,7 +4,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from dicom import matching
 from dicom.dictionary import dictionary_vr
@@ -19,6 +19,7 @@ from dicom.elements import (
     NATIVE,
     PADDING,
     SEQUENCE_DELIMITATION,
+    SHORT_VRS,
     UNDEFINED,
     UNITS,
     VRS,
@@ -140,8 +141,7 @@ def _remember_tag(tag: int, vr: str) -> tuple[bytes, bytes]:
     return entry
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """One element of an identifier: `value` in little endian, or the `items` of a sequence."""
 
     tag: int
@@ -223,14 +223,19 @@ def _inflated(raw: bytes) -> bytes:
     return data
 
 
+_USUAL: Final = {order: struct.Struct(f"{order}HH2sH") for order in "<>"}  # tag, VR, length in the short form
+_SHORT_FORM: Final = {vr.encode(): vr for vr in SHORT_VRS}
+
+
 class _Reader:
     """Reads on from `at`; recursion is bounded by MAXIMUM_DEPTH, the number of elements by `most`."""
 
-    __slots__ = ("at", "count", "data", "implicit", "most", "order")
+    __slots__ = ("_usual", "at", "count", "data", "implicit", "most", "order")
 
     def __init__(self, data: bytes, order: str, implicit: bool, most: int) -> None:
         self.data, self.order, self.implicit, self.most = data, order, implicit, most
         self.at = self.count = 0
+        self._usual = _USUAL[order].unpack_from
 
     def identifier(self, end: int, depth: int, character_sets: tuple[str, ...]) -> Identifier:
         elements: dict[int, Element] = {}
@@ -256,15 +261,16 @@ class _Reader:
                 raise InvalidDataSet("the identifier is cut short")
             self.at = end
             return DATA_SET_TRAILING_PADDING, "", 0
-        group, number = struct.unpack_from(f"{self.order}HH", data, at)
+        group, number, code, size = self._usual(data, at)
         tag = group << 16 | number
-        if self.implicit or group == 0xFFFE:
+        implicit = self.implicit or group == 0xFFFE
+        if not implicit and (short := _SHORT_FORM.get(code)):
+            self.at = at + 8
+            return tag, short, size
+        if implicit:
             self.at = at + 8
             return tag, dictionary_vr(tag)[:2], struct.unpack_from(f"{self.order}I", data, at + 4)[0]
-        vr = data[at + 4 : at + 6].decode("latin-1")
-        if vr in VRS and vr not in LONG_VRS:
-            self.at = at + 8
-            return tag, vr, struct.unpack_from(f"{self.order}H", data, at + 6)[0]
+        vr = code.decode("latin-1")
         # PS3.5 6.2.2: VRs of the future have the long form; what are not two capital letters is none.
         if not (vr.isascii() and vr.isalpha() and vr.isupper()) or end - at < 12:
             raise InvalidDataSet("no VR where one is expected", offending_element=tag)

@@ -66,7 +66,7 @@ def find(
         return refuse(assoc, message, error)
     pending = status.PENDING_OPTIONAL_KEYS_UNSUPPORTED if answers.has_unsupported else status.PENDING
     for data_sets, are_last in _in_turns(ready, batches):
-        if assoc.is_cancelled(message):
+        if not are_last and assoc.is_cancelled(message):
             return respond(assoc, message, status.CANCEL)
         if assoc.stopping:
             return respond(assoc, message, status.QR_OUT_OF_RESOURCES, "Shutting down")

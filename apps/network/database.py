@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import Error, connection
+from django.db import DEFAULT_DB_ALIAS, Error, connection, connections
 
 _PREPARED_AFTER = 5  # times; only where cursors bind on the server, which those of Django do not
 
@@ -30,28 +30,30 @@ def borrowed() -> Iterator[None]:
 
 
 def fetched(sql: str, parameters: Sequence[Any], *, keeps_plan: bool = False) -> list[tuple[Any, ...]]:
-    """The rows of a statement written by hand. `keeps_plan`: PostgreSQL plans it once for all parameters (setting
-    plan_cache_mode), since to plan a join of five tables costs it more than to read a few rows; else the values stand
-    in the statement, as Django writes them."""
-    if connection.vendor == "sqlite":
-        with connection.cursor() as cursor:
+    """The rows of a statement written by hand, on a `borrowed` connection. `keeps_plan`: PostgreSQL plans it once for
+    all parameters (setting plan_cache_mode), since to plan a join of five tables costs it more than to read a few rows;
+    else the values stand in the statement, as Django writes them."""
+    driver: Any = connections[DEFAULT_DB_ALIAS]
+    if driver.vendor == "sqlite":
+        with borrowed(), driver.cursor() as cursor:
             cursor.execute(sql, parameters)
             rows: list[tuple[Any, ...]] = cursor.fetchall()
             return rows
-    driver: Any = connection
     if driver.connection is not None or driver.pool is None:
-        connection.ensure_connection()
-        with driver.wrap_database_errors:
-            return _fetched(driver, driver.connection, sql, parameters, keeps_plan)
+        with borrowed():
+            driver.ensure_connection()
+            with driver.wrap_database_errors:
+                return _fetched(driver, driver.connection, sql, parameters, keeps_plan)
     with driver.wrap_database_errors:  # straight from the pool: Django's way to it costs as much as a short statement
-        driver.pool.open()
-        lent = driver.pool.getconn()
+        pool = driver.pool
+        pool.open()
+        lent = pool.getconn()
         try:
             if not lent.autocommit:
                 lent.autocommit = True
             return _fetched(driver, lent, sql, parameters, keeps_plan)
         finally:
-            driver.pool.putconn(lent)
+            pool.putconn(lent)
 
 
 def _fetched(driver: Any, lent: Any, sql: str, parameters: Sequence[Any], keeps_plan: bool) -> list[tuple[Any, ...]]:

@@ -73,6 +73,9 @@ class Return:
         return self.tag  # hundreds are hashed for each query
 
 
+_return = lru_cache(maxsize=4096)(Return)  # modalities ask for the same again and again
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Returns:
     """`step`: in the item of Scheduled Procedure Step Sequence, None where that is not asked for; `whole_step`: all
@@ -177,7 +180,7 @@ class _Reader:
             self._match(tag, attribute, asked)
         level = attribute.level if attribute else Level.STEP if self.known is _IN_STEP else level_of_other(tag)
         tags = tuple(sorted({nested for item in items for nested in item.elements}))
-        self.returns[tag] = Return(tag, level, attribute, tags)
+        self.returns[tag] = _return(tag, level, attribute, tags)
 
     def _match(self, tag: int, attribute: Attribute | None, asked: Identifier) -> None:
         text = asked.text(tag)

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import lru_cache, reduce
-from operator import and_, or_
+from functools import cache, reduce
+from operator import or_
 from typing import Any, Final, Self
 
 from django.db import connection
@@ -14,7 +14,7 @@ from django.db.models import Model, Q
 
 from apps.accounts.principal import Principal
 from apps.lookups import Kind, as_sql, condition, moments
-from apps.network.database import borrowed, fetched
+from apps.network.database import fetched
 from apps.network.models import STATUSES_SHOWN
 from apps.network.rules import PeerRules
 from apps.worklist.attributes import BY_NAME, PATHS, Attribute, Level
@@ -129,7 +129,12 @@ def is_of_version(row: Row, known: Row) -> bool:
     return row[:_CHANGED] == known[:_CHANGED]
 
 
-@lru_cache(maxsize=1)
+@cache
+def _is_sqlite() -> bool:
+    return connection.vendor == "sqlite"
+
+
+@cache
 def columns() -> Mapping[str, str]:
     """SQL of each lookup path from a step."""
     return {
@@ -146,12 +151,12 @@ def pages(
     needs the rows above to know which they are."""
     if not principal.may(Service.WORKLIST):
         return
-    sqlite = connection.vendor == "sqlite"
+    sqlite = _is_sqlite()
     where, parameters = as_sql(_matching(query, view), columns(), sqlite=sqlite)
     few = names_few(query)
     tables = _FROM_ABOVE[few] if few and sqlite else _FROM if query.conditions or wanted else _TABLE["s"]
     if few is Level.PATIENT and not sqlite:
-        of_few, values = as_sql(_all(query.conditions_of(few), query, view), columns(), sqlite=False)
+        of_few, values = as_sql(Q(*_all(query.conditions_of(few), query, view)), columns(), sqlite=False)
         where += f" AND r.patient_id = ANY(ARRAY(SELECT a.id FROM {_TABLE['a']} WHERE {of_few}))"
         parameters += values
     keeps_plan = few is not None or (not query.conditions and _names_days(query))
@@ -177,7 +182,7 @@ def of_steps(keys: Sequence[int], wanted: Sequence[str]) -> list[Row]:
     """The same of these steps, in no order."""
     if not keys:
         return []
-    if connection.vendor == "sqlite":
+    if _is_sqlite():
         return _select(wanted, f"{_FROM} WHERE s.id IN ({', '.join(['%s'] * len(keys))})", list(keys))
     return _select(wanted, f"{_FROM} WHERE s.id = ANY(%s::bigint[])", [list(keys)], keeps_plan=True)
 
@@ -215,27 +220,26 @@ def _names_days(query: Query) -> bool:
 
 def _select(wanted: Sequence[str], rest: str, parameters: list[Any], *, keeps_plan: bool = False) -> list[Row]:
     # As text SQLite's dates and times are not read, which costs more than to find them.
-    place = f"{_DAY} || '', {_MOMENT} || ''" if connection.vendor == "sqlite" else f"{_DAY}, {_MOMENT}"
+    place = f"{_DAY} || '', {_MOMENT} || ''" if _is_sqlite() else f"{_DAY}, {_MOMENT}"
     named = "" if rest.startswith(f"{_TABLE['s']} WHERE") else f", {', '.join([_ABOVE, *wanted])}"
-    with borrowed():
-        return fetched(f"SELECT {_OF_STEP}, {_CHANGES}, {place}{named} FROM {rest}", parameters, keeps_plan=keeps_plan)
+    return fetched(f"SELECT {_OF_STEP}, {_CHANGES}, {place}{named} FROM {rest}", parameters, keeps_plan=keeps_plan)
 
 
 def _matching(query: Query, view: View) -> Q:
-    found = Q(status__in=[status for status in view.statuses if status in ON_THE_WIRE])
+    parts = [Q(status__in=[status for status in view.statuses if status in ON_THE_WIRE])]
     if view.earliest:
-        found &= Q(**{f"{_DATE.name}_value__gte": view.earliest})
+        parts.append(Q(**{f"{_DATE.name}_value__gte": view.earliest}))
     if view.latest:
-        found &= Q(**{f"{_DATE.name}_value__lte": view.latest})
+        parts.append(Q(**{f"{_DATE.name}_value__lte": view.latest}))
     if view.own_station_only:
-        found &= condition(Exact(view.station), kind=_kind(_STATION), column=_STATION.column) | _no_station()
-    found &= _all(query.conditions, query, view)
+        parts.append(condition(Exact(view.station), kind=_kind(_STATION), column=_STATION.column) | _no_station())
+    parts += _all(query.conditions, query, view)
     if query.steps:
-        found &= reduce(or_, (_all(item, query, view) for item in query.steps))
-    return found
+        parts.append(reduce(or_, (Q(*_all(item, query, view)) for item in query.steps)))
+    return Q(*parts)
 
 
-def _all(conditions: Sequence[Condition], query: Query, view: View) -> Q:
+def _all(conditions: Sequence[Condition], query: Query, view: View) -> list[Q]:
     """PS3.4 K.6.1.2.2: start date and time together are one range of moments."""
     keys = {part.attribute.name: part.key for part in conditions}
     days, times = keys.get(_DATE.name), keys.get(_TIME.name)
@@ -245,7 +249,7 @@ def _all(conditions: Sequence[Condition], query: Query, view: View) -> Q:
     else:
         alone = [part for part in conditions if part.attribute in (_DATE, _TIME)]
         parts += [_condition(part, query, view) for part in alone]
-    return reduce(and_, parts, Q())
+    return parts
 
 
 def _condition(part: Condition, query: Query, view: View) -> Q:

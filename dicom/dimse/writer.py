@@ -65,9 +65,13 @@ class Writer:
             buffers: list[Buffer] = []
             said: list[Buffer] = []
             self._cut(said, context_id, memoryview(command), flags=IS_COMMAND, last=True)
+            pack, size = PDATA_HEADER.pack, self._size
             for data_set in data_sets:
                 buffers += said
-                self._cut(buffers, context_id, memoryview(data_set), flags=0, last=True)
+                if (length := len(data_set)) <= size:
+                    buffers += (pack(P_DATA_TF, 0, length + 6, length + 2, context_id, IS_LAST), data_set)
+                else:
+                    self._cut(buffers, context_id, memoryview(data_set), flags=0, last=True)
             if last:
                 self._cut(buffers, context_id, memoryview(last), flags=IS_COMMAND, last=True)
             self._send([b"".join(buffers)])
