@@ -18,7 +18,9 @@ TODAY = date(2026, 11, 25)
 def test_each_kind_of_question_is_answered(serve: Serve) -> None:
     fill(2000, today=TODAY)
     assert ScheduledProcedureStep.objects.with_order().count() == 2000
-    measured = worklist.ask_at_once(serve().port, 1, 1, 2000, TODAY)
+    crowd = worklist.Crowd(serve().port, 1, 2000, TODAY)
+    measured = crowd.run(1)
+    crowd.close()
     assert set(measured.took) <= set(worklist.kinds(2000, TODAY))
     assert measured.took and not measured.failed
 
