@@ -99,8 +99,7 @@ def apply(run: JobRun) -> None:
     if row is None:
         raise JobError("The rule was removed")
     rule = Rule(row.pk, deciding.Rule.of(row).draft)
-    if not run.job.items.exists():
-        run.plan(studies(run.arguments["filter"], run.principal).values_list("study_instance_uid", flat=True))
+    run.plan(studies(run.arguments["filter"], run.principal).values_list("study_instance_uid", flat=True))
     again = bool(run.arguments["again"])
     _each(run, lambda uid: _wishes([rule], [rule], Q(**{_STUDY: uid})), again=again)
 

@@ -81,4 +81,5 @@ def _child(asked: dict[str, Any], writing: int) -> None:
 if __name__ == "__main__":
     django.setup()
     import_string(f"{CASES}.CASES")
+    import_string("apps.jobs.kind.kinds")()  # imported once, not by each child
     serve()

@@ -10,7 +10,7 @@ from apps.accounts.principal import system
 from apps.accounts.users import principal_of
 from apps.failpoints import arm
 from apps.jobs import kind, outbox, queue
-from apps.jobs.models import Job, JobState, OutboxEvent
+from apps.jobs.models import Job, JobItem, JobState, OutboxEvent
 from apps.jobs.runner import run_due
 from apps.network.models import DicomwebServer, Peer
 from apps.routing import rules, sending, upkeep
@@ -143,6 +143,19 @@ def test_images_that_were_there_before_the_rule_stay_here() -> None:
     come(2)
     pass_time(70)
     assert sent() == [("WS", ["1.2.3.1.2"])]
+
+
+def test_a_plan_of_stored_studies_that_was_broken_off_is_made_anew() -> None:
+    come(1)
+    come(1, study="1.2.4")
+    kept = rule(enabled=False)
+    admin = principal_of(User.objects.create_superuser("root"))
+    job = kind.request("apply_routing_rule", principal=admin, arguments={"rule": kept.pk})
+    JobItem.objects.create(job=job, position=0, key="1.2.3")  # a worker died after this page
+    run_routing()
+    assert len(sent()) == 2
+    job.refresh_from_db()
+    assert (job.state, job.done, job.total) == (JobState.SUCCEEDED, 2, 2)
 
 
 def test_stored_studies_are_sent_when_somebody_asks_for_it() -> None:
