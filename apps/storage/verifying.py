@@ -48,7 +48,9 @@ class _Verification:
         self.run = run
         self.rate = float(run.arguments.get("rate", RATE)) * (1 << 20)
         self.studies = list(run.arguments.get("study_instance_uids") or ())
-        before = run.job.result if "position" in run.job.result else {}
+        before = (
+            run.job.result if run.job.result.get("position") else {}
+        )  # none: it was done to its end, and begins anew
         self.table: int
         self.reached: int
         self.table, self.reached = before.get("position") or (0, 0)
