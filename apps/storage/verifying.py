@@ -48,9 +48,8 @@ class _Verification:
         self.run = run
         self.rate = float(run.arguments.get("rate", RATE)) * (1 << 20)
         self.studies = list(run.arguments.get("study_instance_uids") or ())
-        before = (
-            run.job.result if run.job.result.get("position") else {}
-        )  # none: it was done to its end, and begins anew
+        # Without a position it was done to its end, and begins anew.
+        before = run.job.result if run.job.result.get("position") else {}
         self.table: int
         self.reached: int
         self.table, self.reached = before.get("position") or (0, 0)

@@ -30,6 +30,12 @@ WORKER = [
     "import time\nfrom apps.jobs import runner\nwhile True:\n    runner.run_due()\n    time.sleep(0.1)",
 ]
 
+ASK = """
+from apps.accounts.principal import system
+from apps.jobs import kind
+kind.request("commit", principal=system("test"), arguments={"peer": "THEM", "study_instance_uids": ["1.2.3"]})
+"""
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Path]:
@@ -178,6 +184,33 @@ def test_a_request_survives_kills_of_listeners_and_worker_until_its_report_is_ta
         )
     assert {(kind, tuple(good), *bad) for _, kind, good, bad in told.reports} == {(2, tuple(UIDS), NEVER_SENT)}
     assert all(report == told.reports[0] for report in told.reports)
+
+
+@pytest.mark.parametrize("step", ["commitment.asked", "commitment.awaited"])
+def test_the_report_is_taken_though_the_worker_that_asked_has_died(
+    tmp_path: Path, files: Sequence[Path], step: str
+) -> None:
+    """Another archive of ours tells it to our listener, once the association it was asked on has ended."""
+    (tmp_path / "other").mkdir()
+    with (
+        Node(tmp_path, PACS_PROCESSES="1", PACS_JOB_LEASE="1", PACS_AE_TITLE="US") as node,
+        Node(tmp_path / "other", PACS_PROCESSES="1", PACS_AE_TITLE="THEM") as other,
+    ):
+        other.start(wait=False)
+        node.manage("prepare")
+        node.manage("peer", f"THEM@127.0.0.1:{other.dimse_port}")
+        node.start("listeners", "indexer")
+        node.manage("import", *map(str, files))
+        other.wait_ready()
+        other.manage("peer", f"US@127.0.0.1:{node.dimse_port}")
+        other.manage("import", *map(str, files))
+        node.shell(ASK)
+        run_until_killed(node, step)
+        node.environment["PACS_FAILPOINT"] = ""
+        node.run("worker", WORKER)
+        wait_for(lambda: node.sql("SELECT state FROM jobs_job WHERE kind = 'commit'") == [("succeeded",)], what="told")
+        sent = node.sql("SELECT state, committed, failed FROM commitment_commitmentrequest")
+    assert sent == [("reported", len(UIDS), 0)]
 
 
 def test_a_request_is_not_lost_by_a_kill_before_its_answer(tmp_path: Path, files: Sequence[Path]) -> None:
