@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from django.db.models import Q
+
 from apps.jobs import queue
 from apps.jobs.models import ItemState, Job, JobState
 from apps.network.models import DicomwebServer, Peer
@@ -18,8 +20,8 @@ def prepare(facts: Facts) -> None:
         port = ports["receiver" if name == "second" else name]
         Peer.objects.create(name=name, ae_title=name.upper(), host="127.0.0.1", port=port, jobs_at_once=4)
     Peer.objects.filter(name="ris").update(forwards_mpps=True)
-    Peer.objects.filter(name="modality").update(services=["commitment"])
     Peer.objects.create(name="other", ae_title=facts["other"], host="127.0.0.1", port=ports["other"], jobs_at_once=4)
+    Peer.objects.filter(name__in=["modality", "other"]).update(services=["commitment"], address_ranges="127.0.0.1")
     DicomwebServer.objects.create(
         name="web", url=facts["web"], username="admin", password=facts["password"], jobs_at_once=4
     )
@@ -47,11 +49,13 @@ def check(kind: str, number: int, key: int, facts: Facts) -> None:
 
 
 def left() -> bool:
-    """Whether a worker will have something to do soon; what waits after an attempt is tried at once."""
+    """Whether a worker will have something to do soon; what waits after an attempt is tried at once, but for what waits
+    for a peer's report."""
     now = queue.clock()
     waiting = Job.objects.filter(state=JobState.QUEUED)
-    waiting.filter(attempts__gt=0, due_at__gt=now).update(due_at=now)
-    return waiting.filter(due_at__lte=queue.clock()).exists() or Job.objects.filter(state=JobState.RUNNING).exists()
+    waiting.filter(attempts__gt=0, due_at__gt=now).exclude(kind="commit").update(due_at=now)
+    soon = waiting.filter(Q(due_at__lte=queue.clock()) | Q(kind="commit"))
+    return soon.exists() or Job.objects.filter(state=JobState.RUNNING).exists()
 
 
 CASES: Mapping[str, Case] = {**job_cases_images.CASES, **job_cases_orders.CASES, **job_cases_old.CASES}

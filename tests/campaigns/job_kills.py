@@ -29,7 +29,7 @@ from tests.campaigns.postgresql import PostgreSQL
 from tests.campaigns.receiving import Receiver
 from tests.campaigns.told import Modality, Ris, listening
 from tests.console import files
-from tests.node import COMMANDS, ROOT, Node, drop_databases
+from tests.node import ROOT, Node, drop_databases
 
 Say = Callable[[str], None]
 OURS, THEIRS, LAID_DOWN = "1.2.9", "1.2.8", "1.2.7"
@@ -228,7 +228,7 @@ def installed(database: str, folder: Path, kills: Sequence[Kill], **environment:
         receiver = stack.enter_context(Receiver())
         ris, modality = Ris(), Modality()
         to_ris, to_modality = stack.enter_context(listening(ris, modality))
-        other = stack.enter_context(Node(folder, PACS_PROCESSES="1"))
+        other = stack.enter_context(Node(folder, PACS_PROCESSES="1", PACS_AE_TITLE="OTHER"))
         other.start(wait=False)
         (folder / "node").mkdir()
         node, server = stack.enter_context(
@@ -245,7 +245,8 @@ def installed(database: str, folder: Path, kills: Sequence[Kill], **environment:
         stack.callback(worker.close)
         made = Kills(node, other, server, worker, receiver, ris, modality, ports, written)
         worker.answer("prepare", facts=made.facts)
-        node.run("indexer", COMMANDS["indexer"])
+        node.start("indexer", "listeners")
+        other.manage("peer", f"{node.ae_title}@127.0.0.1:{node.dimse_port}")  # whom it reports to
         if (folder / "ours").exists():
             node.manage("import", str(folder / "ours"))
         yield made
