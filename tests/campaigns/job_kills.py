@@ -267,7 +267,6 @@ def main(arguments: Sequence[str]) -> int:
         print(line, flush=True)  # noqa: T201
 
     with tempfile.TemporaryDirectory(prefix="pacs-job-kills-") as folder:
-        os.chmod(folder, 0o755)  # the database server is another user
         with installed(chosen.database, Path(folder), kills, PACS_JOB_LEASE=str(lease)) as campaign:
             if chosen.short:
                 campaign.together(kills)

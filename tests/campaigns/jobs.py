@@ -333,7 +333,6 @@ def main(arguments: Sequence[str]) -> int:
         print(line, flush=True)  # noqa: T201
 
     with tempfile.TemporaryDirectory(prefix="pacs-jobs-") as folder:
-        os.chmod(folder, 0o755)  # the database server is another user
         if chosen.jobs:
             (Path(folder) / "random").mkdir()
             with (

@@ -236,7 +236,7 @@ def postgresql_stopped(server: PostgreSQL, mode: str) -> Iterator[None]:
 def node_on(database: str, folder: Path, **environment: str) -> Iterator[tuple[Node, PostgreSQL | None]]:
     """A node whose database can be taken away."""
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(PostgreSQL(folder)) if database == "postgresql" else None
+        server = stack.enter_context(PostgreSQL()) if database == "postgresql" else None
         databases = Databases(server.url if server else None)
         stack.callback(databases.close)
         scratch = folder / "database"

@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,19 +15,16 @@ PROGRAMS = ("/usr/local/bin", "/usr/lib/postgresql/17/bin", "/usr/lib/postgresql
 
 
 class PostgreSQL:
-    """`with PostgreSQL(folder) as server: server.url`; everything durable is on, as an installation has it."""
+    """`with PostgreSQL() as server: server.url`; everything durable is on, as an installation has it. Its folder is
+    below nobody's: pytest closes its own to other users again and again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "postgresql"
-        self.folder.mkdir(parents=True)
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="pacs-postgresql-"))
         self.port = free_port()
         self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
 
     def __enter__(self) -> Self:
         if os.geteuid() == 0:  # it refuses to run as root
-            for parent in self.folder.parents:
-                if not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o011)
             user = pwd.getpwnam("postgres")
             os.chown(self.folder, user.pw_uid, user.pw_gid)
         self._run("initdb", "-D", self._cluster, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8")
@@ -37,6 +35,7 @@ class PostgreSQL:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        shutil.rmtree(self.folder)
 
     @property
     def _cluster(self) -> str:

@@ -167,7 +167,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--studies", type=int, default=200)
     chosen = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="pacs-two-nodes-") as folder, PostgreSQL(Path(folder)) as server:
+    with tempfile.TemporaryDirectory(prefix="pacs-two-nodes-") as folder, PostgreSQL() as server:
         for line in run(Path(folder), server.url, rounds=chosen.rounds, studies=chosen.studies):
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
