@@ -7,7 +7,6 @@ their destination bit for bit, rows are there once, a ZIP is whole, what was to 
 import argparse
 import contextlib
 import json
-import os
 import signal
 import statistics
 import subprocess
@@ -266,13 +265,15 @@ def main(arguments: Sequence[str]) -> int:
     def say(line: str) -> None:
         print(line, flush=True)  # noqa: T201
 
-    with tempfile.TemporaryDirectory(prefix="pacs-job-kills-") as folder:
-        with installed(chosen.database, Path(folder), kills, PACS_JOB_LEASE=str(lease)) as campaign:
-            if chosen.short:
-                campaign.together(kills)
-            else:
-                campaign.one_by_one(kills, say)
-            say(campaign.result)
+    with (
+        tempfile.TemporaryDirectory(prefix="pacs-job-kills-") as folder,
+        installed(chosen.database, Path(folder), kills, PACS_JOB_LEASE=str(lease)) as campaign,
+    ):
+        if chosen.short:
+            campaign.together(kills)
+        else:
+            campaign.one_by_one(kills, say)
+        say(campaign.result)
     drop_databases()
     return 0
 

@@ -8,7 +8,6 @@ minute.
 
 import argparse
 import contextlib
-import os
 import random
 import shutil
 import signal
