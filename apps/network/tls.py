@@ -18,7 +18,7 @@ def client(*, certificate_authority: str, verify: bool, certificate: str = "", p
     InvalidTls."""
     try:
         context = ssl.create_default_context(cadata=certificate_authority or None)
-    except (ssl.SSLError, ValueError) as error:
+    except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: text that is not ASCII
         raise InvalidTls(f"The certificates that vouch for the peer cannot be used: {error}") from error
     if certificate:
         _show(context, certificate, private_key)
@@ -37,19 +37,19 @@ def server(certificate: str, private_key: str, client_certificate_authority: str
     if client_certificate_authority:
         try:
             context.load_verify_locations(cadata=client_certificate_authority)
-        except (ssl.SSLError, ValueError) as error:
+        except (ssl.SSLError, ValueError, TypeError) as error:
             raise InvalidTls(f"The certificates that vouch for callers cannot be used: {error}") from error
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
 def _show(context: ssl.SSLContext, certificate: str, private_key: str) -> None:
-    with _file(f"{certificate}\n{private_key}\n") as path:
-        try:
+    try:
+        with _file(f"{certificate}\n{private_key}\n") as path:
             context.load_cert_chain(path, password=lambda: "")  # else it asks on the terminal
-        except (OSError, ssl.SSLError, ValueError) as error:
-            why = getattr(error, "reason", None) or error
-            raise InvalidTls(f"Our certificate and its private key cannot be used: {why}") from error
+    except (OSError, ssl.SSLError, ValueError) as error:
+        why = getattr(error, "reason", None) or error
+        raise InvalidTls(f"Our certificate and its private key cannot be used: {why}") from error
 
 
 @contextmanager

@@ -78,5 +78,5 @@ def validate_step_statuses(value: Any) -> None:
 def validate_certificates(value: str) -> None:
     try:
         ssl.create_default_context(cadata=value)
-    except (ssl.SSLError, ValueError) as error:
+    except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: text that is not ASCII
         raise ValidationError("No certificates in PEM form.") from error

@@ -96,6 +96,24 @@ def test_a_key_of_another_certificate_is_refused(
     assert (status, "certificate" in answer["errors"]) == (400, True)
 
 
+@pytest.mark.parametrize("text", ["größe", "\0", "-----BEGIN CERTIFICATE-----\né\n-----END CERTIFICATE-----"])
+@pytest.mark.parametrize(("collection", "row"), [(PEERS, ARCHIVE), (LISTENERS, SECURE)])
+def test_text_that_is_no_certificate_or_key_is_refused_whatever_is_in_it(
+    admin_client: Client, ours: Certificate, collection: str, row: dict[str, Any], text: str
+) -> None:
+    authority = "certificate_authority" if collection == PEERS else "client_certificate_authority"
+    for wrong in (
+        {"certificate": text},
+        {"certificate": text, "private_key": text},
+        {"private_key": text},
+        {**pair(ours), "private_key": text},
+        {**pair(ours), authority: text},
+    ):
+        status, said = ask(admin_client, "post", collection, {**row, **wrong})
+        assert status == 400, said
+        assert said["errors"].keys() & {"certificate", "private_key", authority}
+
+
 def test_a_form_keeps_the_key_it_does_not_show(admin_client: Client, ours: Certificate) -> None:
     _, made = ask(admin_client, "post", PEERS, {**ARCHIVE, **pair(ours)})
     address = reverse("admin:network_peer_change", args=[made["id"]])
