@@ -75,11 +75,7 @@ def check(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
     if chosen[0] == "job":
         if type(value) is not int or not 0 < value < 1 << 63 or not _jobs(principal, value).exists():
             raise InvalidRequest({"job": "no such job"})
-    elif (
-        not isinstance(value, list)
-        or len(value) > MOST
-        or not all(isinstance(uid, str) and is_uid(uid) for uid in value)
-    ):
+    elif not _are_uids(value):
         raise InvalidRequest({chosen[0]: f"a list of at most {MOST} UIDs"})
     return Planned({"peer": peer, chosen[0]: value}, peer=peer)
 
