@@ -1,5 +1,6 @@
 """Cases of the campaign of kills: images that come, go, are kept and are given away."""
 
+import shutil
 import zipfile
 from collections.abc import Mapping
 from datetime import timedelta
@@ -141,6 +142,7 @@ def _warm_up(at: At) -> Job:
     quiet = timezone.now() - timedelta(minutes=2)
     Series.objects.filter(study__study_instance_uid=at.study).update(changed_at=quiet)
     Study.objects.filter(study_instance_uid=at.study).update(changed_at=quiet)
+    shutil.rmtree(settings.DATA / "cache", ignore_errors=True)  # it may have been made ready long ago
     # Another one still changes, so that the next job is asked for.
     busy = Series.objects.exclude(study__study_instance_uid=at.study).latest("pk")
     Series.objects.filter(pk=busy.pk).update(changed_at=timezone.now())
