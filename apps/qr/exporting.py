@@ -103,10 +103,8 @@ def export(run: JobRun) -> None:
     """Written anew by each attempt; whole under its name, or not there. Told of once, when it is there."""
     folder().mkdir(parents=True, exist_ok=True)
     made = folder() / f"{run.job.pk}.zip"
-    for left in folder().glob(f"{run.job.pk}.*.part"):  # by a worker that died
-        left.unlink(missing_ok=True)
+    _forget_attempts(run.job)
     if not made.exists():
-        _forget_attempts(run.job)
         part = made.with_suffix(f".{run.job.lease}.part")
         try:
             _write(run, part)
