@@ -12,13 +12,11 @@ from apps.accounts import pages
 from apps.accounts.pages import page
 from apps.accounts.rest import InvalidRequest
 from apps.accounts.users import asking
-from apps.console import studies as verbs
-from apps.console.views import MOST_SENT, due_at, named, visible
-from apps.jobs import kind
+from apps.console.choosing import Choice
 from apps.jobs.kind import NotAllowed
 from apps.jobs.models import Job
 from apps.qr import exporting
-from dicom.errors import DicomError, InvalidValue
+from dicom.errors import DicomError
 
 _ERROR: Final = "jobs/error.html"
 
@@ -37,29 +35,18 @@ def export(request: HttpRequest) -> HttpResponse:
     principal = asking(request)
     if not exporting.may_export(principal):
         raise NotAllowed(gettext("Your account may not export images"))
-    params = request.POST if request.method == "POST" else request.GET
-    studies = [visible(request, uid) for uid in dict.fromkeys(params.getlist("study")[:MOST_SENT])]
-    if not studies:
-        raise InvalidValue("No study was chosen")
-    series = verbs.series_of(studies[0].study_instance_uid, principal) if len(studies) == 1 else []
-    chosen = [row.series_instance_uid for row in series]
+    choice = Choice.of(request)
+    dicomdir = "dicomdir" in choice.params
     errors: Mapping[str, str] = {}
     if request.method == "POST":
-        chosen = [uid for uid in chosen if uid in params.getlist("series")]
         try:
-            arguments = {**named(studies, series, chosen), "dicomdir": "dicomdir" in params}
-            job = kind.request(exporting.KIND, principal=principal, arguments=arguments, due_at=due_at(params))
-            return redirect("job", key=job.pk)
+            return redirect("job", key=choice.submit(request, exporting.KIND, dicomdir=dicomdir).pk)
         except InvalidRequest as error:
             errors = error.errors
     context = {
-        "studies": studies,
-        "series": series,
-        "chosen": chosen,
-        "dicomdir": "dicomdir" in params,
-        "due_at": params.get("due_at", ""),
+        **choice.context,
+        "dicomdir": dicomdir,
         "days": exporting.DAYS,
-        "images": sum(row.number_of_study_related_instances for row in studies),
         "most_in_dicomdir": exporting.MOST_IN_DICOMDIR,
         "errors": errors,
     }

@@ -1,16 +1,14 @@
 """Pages: the list of studies, a study, the quick look."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.translation import gettext
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 from django_htmx.http import replace_url
@@ -18,24 +16,21 @@ from django_htmx.middleware import HtmxDetails
 
 from apps.accounts import pages
 from apps.accounts.pages import page
-from apps.accounts.rest import InvalidRequest, moment
+from apps.accounts.rest import InvalidRequest
 from apps.accounts.users import asking
 from apps.console import remote as others
 from apps.console import studies as verbs
-from apps.console.studies import HEADINGS, MODALITIES, Filters, Page, SeriesRow, StudyRow
-from apps.jobs import kind
+from apps.console.choosing import Choice, visible
+from apps.console.studies import HEADINGS, MODALITIES, Filters, Page
 from apps.jobs.kind import NotAllowed
 from apps.jobs.models import Job
 from apps.network.calling import peers_to_call
 from apps.qr import exporting, remote_query, sending
 from apps.qr import retrieving as retrievals
-from apps.qr.retrieve import missing
 from dicom import dictionary
 from dicom.errors import DicomError, InvalidValue
 from dicom.sop_classes import Service
 from dicom.values import is_uid
-
-MOST_SENT: Final = 100  # studies chosen in a list
 
 # Named in the page, so that none is asked for only when another one has come.
 _QUICK_LOOK: Final = sorted(
@@ -109,48 +104,16 @@ def send(request: HttpRequest) -> HttpResponse:
     principal = asking(request)
     if not sending.may_send(principal):
         raise NotAllowed("Your account may not have images sent")
-    params = request.POST if request.method == "POST" else request.GET
-    studies = [visible(request, uid) for uid in dict.fromkeys(params.getlist("study")[:MOST_SENT])]
-    if not studies:
-        raise InvalidValue("No study was chosen")
-    series = verbs.series_of(studies[0].study_instance_uid, principal) if len(studies) == 1 else []
-    chosen = [row.series_instance_uid for row in series]
+    choice = Choice.of(request)
+    peer = choice.params.get("peer", "")
     errors: Mapping[str, str] = {}
     if request.method == "POST":
-        chosen = [uid for uid in chosen if uid in params.getlist("series")]
         try:
-            arguments = {"peer": params.get("peer", ""), **named(studies, series, chosen)}
-            job = kind.request("send", principal=principal, arguments=arguments, due_at=due_at(params))
-            return redirect("job", key=job.pk)
+            return redirect("job", key=choice.submit(request, "send", peer=peer).pk)
         except InvalidRequest as error:
             errors = error.errors
-    context = {
-        "studies": studies,
-        "series": series,
-        "chosen": chosen,
-        "peers": peers_to_call(),
-        "peer": params.get("peer", ""),
-        "due_at": params.get("due_at", ""),
-        "errors": errors,
-    }
+    context = {**choice.context, "peers": peers_to_call(), "peer": peer, "errors": errors}
     return render(request, "console/send_form.html", context, status=400 if errors else 200)
-
-
-def named(studies: Sequence[StudyRow], series: Sequence[SeriesRow], chosen: Sequence[str]) -> dict[str, list[str]]:
-    """As kinds of job have it: studies, or some series of the only one. Raises InvalidRequest."""
-    if series and not chosen:
-        raise InvalidRequest({"series": gettext("Choose at least one series.")})
-    if series and len(chosen) < len(series):
-        return {"series_instance_uids": list(chosen)}
-    return {"study_instance_uids": [row.study_instance_uid for row in studies]}
-
-
-def due_at(params: Mapping[str, str]) -> datetime | None:
-    """Not before, by the clocks on the wall. Raises InvalidRequest."""
-    try:
-        return moment(params.get("due_at", ""))
-    except InvalidValue as error:
-        raise InvalidRequest({"due_at": gettext("Date and time, or nothing.")}) from error
 
 
 @page
@@ -228,13 +191,3 @@ def _progress(request: HttpRequest, job: Job) -> HttpResponse:
     state = (job.pk, job.state, job.done, job.total, job.error)
     context = {"job": job, "study": others.study_of(job)}
     return pages.live(request, page=fragment, fragment=fragment, context=context, state=state)
-
-
-def visible(request: HttpRequest, uid: str) -> Any:
-    """Raises NotThere, Deleted, Http404."""
-    if not is_uid(uid):
-        raise Http404
-    found = verbs.study(uid, asking(request))
-    if found is None:
-        raise missing({"StudyInstanceUID": uid})
-    return found
