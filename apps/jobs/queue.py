@@ -228,13 +228,14 @@ def keep(job: Job) -> Wish:
 
 def end(job: Job, state: JobState, *, error: str = "") -> None:
     """For good. What was not tried or did not work counts as failed with the job. Raises LeaseLost."""
+    now = timezone.now()
+    changes: dict[str, Any] = {"state": state, "error": kept(error), "ended_at": now, "lease_until": None}
     with transaction.atomic():
-        changed = held(job).update(state=state, error=kept(error), ended_at=timezone.now(), lease_until=None)
-        if not changed:
+        if state == JobState.FAILED:  # the items first, as everywhere: one who has lost the job may be at them
+            left = job.items.filter(state=ItemState.QUEUED).update(state=ItemState.FAILED, finished_at=now)
+            changes["failures"] = F("failures") + left
+        if not held(job).update(**changes):
             raise LeaseLost(str(job))
-        if state == JobState.FAILED:
-            left = job.items.filter(state=ItemState.QUEUED).update(state=ItemState.FAILED, finished_at=timezone.now())
-            Job.objects.filter(pk=job.pk).update(failures=F("failures") + left)
 
 
 def postpone(job: Job, *, error: str, delay: timedelta | None = None) -> None:

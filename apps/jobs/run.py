@@ -59,7 +59,8 @@ class Result(NamedTuple):
 
 
 class JobRun:
-    """One claim of a job. Every write of progress names the lease, and fails with LeaseLost when it counts no more."""
+    """One claim of a job. Every write of progress names the lease, and fails with LeaseLost when it counts no more;
+    items are written before the job, so that one who has lost it and one who has it do not wait for each other."""
 
     def __init__(self, job: Job, principal: Principal, *, stopping: threading.Event | None = None) -> None:
         self.job = job
@@ -171,8 +172,8 @@ class JobRun:
     def postponed(self, item: JobItem, error: str) -> None:
         """Failed for now: stays to be done in the next attempt, and fails with the last one."""
         with transaction.atomic():
-            self._write()
             JobItem.objects.filter(pk=item.pk).update(error=queue.kept(error))
+            self._write()
 
     def note(self, results: Sequence["Result"]) -> None:
         """What came of several items, in one transaction."""
