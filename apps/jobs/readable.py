@@ -17,6 +17,7 @@ _STUDIES: Final = ("study_instance_uid", "study_instance_uids")
 UNITS: Final[Mapping[str, int]] = {"days": 86_400, "hours": 3600, "minutes": 60, "seconds": 1}
 _BYTES: Final = ("size", "bytes")
 _ABBREVIATIONS: Final = {"uid": "UID", "uids": "UIDs", "id": "ID", "ids": "IDs", "ae": "AE", "sop": "SOP", "url": "URL"}
+_NAMES: Final = {"units": "Studies, series and instances", "by": "Retrieved by"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,10 @@ class Made:
 
 
 def lines(said: Mapping[str, Any]) -> Iterator[Named]:
+    """Nothing of a name that was left to its default."""
     for name, value in said.items():
+        if value == "":
+            continue
         values = value if isinstance(value, list) else [value]
         shown = [_of(name, each) for each in values[:SHOWN]]
         studies = name in _STUDIES and all(is_uid(each) for each in shown)
@@ -89,6 +93,8 @@ def _of(name: str, value: Any) -> str:
 
 
 def label(name: str) -> str:
+    if name in _NAMES:
+        return _NAMES[name]
     words = [_ABBREVIATIONS.get(word, word) for word in name.split("_") if word]
     joined = " ".join(words)
     return joined[:1].upper() + joined[1:]
