@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from apps.audit.admin import ReadOnlyAdmin, moment
+from apps.audit.lists import ReadOnlyAdmin, moment
 from apps.commitment import pages
 from apps.commitment.models import CommitmentRequest
 

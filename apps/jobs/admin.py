@@ -10,7 +10,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from apps.accounts.users import asking
-from apps.audit.admin import ReadOnlyAdmin, moment
+from apps.audit.lists import ReadOnlyAdmin, moment
 from apps.jobs import queue, schedules
 from apps.jobs.models import ItemState, Job, Schedule
 

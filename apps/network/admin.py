@@ -1,6 +1,5 @@
 """Listeners, peers and what came of them; every change goes through the verbs of `config` and `log`."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -8,15 +7,13 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_POST
 
 from apps.accounts.users import asking
-from apps.audit.admin import ReadOnlyAdmin, moment
+from apps.audit.lists import ButtonAdmin, ReadOnlyAdmin, moment
 from apps.network import config, log
 from apps.network.calling import secured
 from apps.network.forms import DicomwebServerForm, ListenerForm, PeerForm
@@ -186,37 +183,6 @@ class PeerAdmin(ConfiguredAdmin):
                 self.message_user(request, f"{peer.name} at {peer.host}:{peer.port}: {error}", messages.ERROR)
             else:
                 self.message_user(request, f"{peer.name} answered in {seconds * 1000:.0f} ms.", messages.SUCCESS)
-
-
-class ButtonAdmin(ReadOnlyAdmin):
-    """A list with a button in each row, which posts to an address of its own."""
-
-    buttons: dict[str, Callable[[Any, HttpRequest, Any], HttpResponse]] = {}
-
-    def get_urls(self) -> list[URLPattern]:
-        own = [
-            path(f"<int:pk>/{name}/", self.admin_site.admin_view(self._pressed(name)), name=self._url(name))
-            for name in self.buttons
-        ]
-        return [*own, *super().get_urls()]
-
-    def _pressed(self, name: str) -> Callable[..., HttpResponse]:
-        @require_POST
-        def press(request: HttpRequest, pk: int) -> HttpResponse:
-            return self.buttons[name](self, request, get_object_or_404(self.model, pk=pk))
-
-        return press
-
-    def _url(self, name: str) -> str:
-        return f"{self.opts.app_label}_{self.opts.model_name}_{name}"
-
-    def button(self, name: str, label: str, row: Any) -> SafeString:
-        """The form around it is the list's own, which has the token against forgery."""
-        target = reverse(f"admin:{self._url(name)}", args=[row.pk])
-        return format_html('<button type="submit" class="button" formaction="{}">{}</button>', target, label)
-
-    def back(self) -> HttpResponse:
-        return HttpResponseRedirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))
 
 
 @admin.register(DicomwebServer)

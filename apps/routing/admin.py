@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from apps.accounts.rest import InvalidRequest
 from apps.accounts.users import asking
-from apps.audit.admin import moment
+from apps.audit.lists import moment
 from apps.routing import rules
 from apps.routing.models import RoutingRule
 from apps.routing.rules import Draft, NotAllowed

@@ -15,8 +15,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from apps.accounts.users import asking
-from apps.audit.admin import ReadOnlyAdmin, moment
-from apps.network.admin import ButtonAdmin
+from apps.audit.lists import ButtonAdmin, ReadOnlyAdmin, date, moment, text, uid
 from apps.storage import archive, failed, spool
 from apps.storage.differences import differences
 from apps.storage.models import (
@@ -37,44 +36,6 @@ from dicom.sop_classes import Service
 
 PATIENT_NAME = 0x00100010
 PATIENT_ID = 0x00100020
-
-_LONGEST = 48  # characters of a cell; the whole is its title
-
-
-def text(field: str, description: str) -> Any:
-    """A column of patients' or senders' text: isolated, so that right-to-left names leave their neighbours alone."""
-
-    @admin.display(description=description, ordering=field)
-    def show(row: Any) -> SafeString:
-        value = row
-        for name in field.split("__"):
-            value = getattr(value, name)
-        shown = value if len(value) <= _LONGEST else f"{value[: _LONGEST - 1]}…"
-        return format_html('<bdi title="{}">{}</bdi>', value, shown or "-")
-
-    return show
-
-
-def uid(field: str, description: str) -> Any:
-    """A column for a UID: its end, which differs, with the whole on hover."""
-
-    @admin.display(description=description, ordering=field)
-    def show(row: Any) -> SafeString:
-        value = getattr(row, field)
-        return format_html('<span title="{}">{}</span>', value, f"…{value[-16:]}" if len(value) > 17 else value)
-
-    return show
-
-
-def date(field: str, description: str) -> Any:
-    """A column for a DA value, as sent where it is no date."""
-
-    @admin.display(description=description, ordering=field)
-    def show(row: Any) -> SafeString:
-        raw, value = getattr(row, field), getattr(row, f"{field}_value")
-        return format_html('<span class="nowrap" title="{}">{}</span>', raw, value.isoformat() if value else raw or "-")
-
-    return show
 
 
 def _since(name: str) -> str:
