@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from apps.network import nodes
-from apps.network.rules import read_snapshot
+from apps.network.snapshot import read_snapshot
 from apps.storage.disk import unusable
 from apps.storage.store import store
 from pacs.listeners.ports import unopened

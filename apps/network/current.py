@@ -9,7 +9,8 @@ from django.db import Error
 from apps.network.database import borrowed, give_back
 from apps.network.models import ConfigVersion
 from apps.network.names import Names
-from apps.network.rules import Rules, read_snapshot, snapshot_path, write_snapshot
+from apps.network.rules import Rules
+from apps.network.snapshot import read_snapshot, snapshot_path, write_snapshot
 
 logger = logging.getLogger(__name__)
 

@@ -1,22 +1,14 @@
-"""Who may call what: one frozen snapshot, held in memory, and beside the spool for when the database is away."""
+"""Who may call what: one frozen snapshot, held in memory."""
 
 import ipaddress
-import json
 import logging
-import os
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, Self
-
-from cryptography.fernet import InvalidToken
-from django.conf import settings
+from typing import Self
 
 from apps.accounts.principal import Kind, Principal
-from apps.fields import sealed, unsealed
 from apps.network import tls
 from apps.network.models import STATUSES_SHOWN, ConfigVersion, DuplicatePolicy, Listener, Peer
 from dicom.sop_classes import Service
@@ -24,7 +16,6 @@ from dicom.sop_classes import Service
 logger = logging.getLogger(__name__)
 
 ANYONE = "*"
-_SECRET = "private_key"
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str], Sequence[str]]
@@ -227,31 +218,6 @@ class Rules:
             disabled_ae_titles=tuple(sorted({row.ae_title for row in peers if not row.enabled})),
         )
 
-    def to_json(self) -> str:
-        return json.dumps(
-            {
-                "version": self.version,
-                "listeners": [_plain(row) for row in self.listeners],
-                "peers": [_plain(row) for row in self.peers],
-                "disabled_ae_titles": list(self.disabled_ae_titles),
-            },
-            indent=1,
-        )
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Fields of another version of the program are left out or take their defaults. Raises ValueError."""
-        try:
-            plain = json.loads(text)
-            return cls(
-                version=plain["version"],
-                listeners=tuple(ListenerRules(**_revived(ListenerRules, row)) for row in plain["listeners"]),
-                peers=tuple(PeerRules(**_revived(PeerRules, row)) for row in plain["peers"]),
-                disabled_ae_titles=tuple(plain.get("disabled_ae_titles", ())),
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"Not a snapshot of rules: {error}") from error
-
 
 def listener_rules(row: Listener) -> ListenerRules:
     made = ("services", "balancers")
@@ -294,63 +260,3 @@ def _parsed(lines: Sequence[str], whose: str, so: str) -> tuple[IPNetwork, ...]:
         except ValueError:
             logger.warning("%s: %r is neither an address nor a network, it %s", whose, line, so)
     return tuple(networks)
-
-
-def _plain(row: ListenerRules | PeerRules) -> dict[str, Any]:
-    values = {entry.name: getattr(row, entry.name) for entry in fields(row)}
-    return {
-        name: sealed(value)
-        if name == _SECRET
-        else sorted(str(item) for item in value)
-        if isinstance(value, frozenset)
-        else [str(item) for item in value]
-        if isinstance(value, tuple)
-        else value
-        for name, value in values.items()
-    }
-
-
-def _revived(cls: type[ListenerRules] | type[PeerRules], plain: Mapping[str, Any]) -> dict[str, Any]:
-    known = {entry.name for entry in fields(cls)}
-    values = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in plain.items() if name in known
-    }
-    values["services"] = services_of(values.get("services", ()))
-    try:
-        if _SECRET in values:
-            values[_SECRET] = unsealed(str(values[_SECRET]))
-    except InvalidToken as error:
-        raise ValueError("Its keys are sealed with another secret key") from error
-    for name in ("networks", "balancers"):
-        if name in values:
-            values[name] = tuple(ipaddress.ip_network(text) for text in values[name])
-    return values
-
-
-def snapshot_path() -> Path:
-    return Path(settings.SPOOL) / "rules.json"
-
-
-def write_snapshot(rules: Rules, path: Path | None = None) -> None:
-    """Whole or not at all, readable by its owner only."""
-    path = path or snapshot_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(rules.to_json())
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def read_snapshot(path: Path | None = None) -> Rules | None:
-    """None when there is none that can be read."""
-    path = path or snapshot_path()
-    try:
-        return Rules.from_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        logger.error("The rules kept in %s cannot be used: %s", path, error)
-        return None

@@ -16,7 +16,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from apps.network.rules import Rules, read_snapshot, snapshot_path
+from apps.network.rules import Rules
+from apps.network.snapshot import read_snapshot, snapshot_path
 from pacs.listeners.channel import Channel, Note
 from pacs.listeners.child import Child
 from pacs.listeners.ports import Ports

@@ -10,7 +10,8 @@ from apps.accounts.principal import system
 from apps.network import config, current
 from apps.network.current import CurrentRules
 from apps.network.models import ConfigVersion, Peer
-from apps.network.rules import PeerRules, Rules, read_snapshot, write_snapshot
+from apps.network.rules import PeerRules, Rules
+from apps.network.snapshot import read_snapshot, write_snapshot
 from tests.node import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -14,7 +14,8 @@ from apps.audit.models import AuditEvent
 from apps.network import tls
 from apps.network.calling import secured
 from apps.network.models import Listener, Peer
-from apps.network.rules import Rules, read_snapshot, write_snapshot
+from apps.network.rules import Rules
+from apps.network.snapshot import read_snapshot, write_snapshot
 from tests.certificates import Certificate
 from tests.network.test_admin import form_of
 

@@ -11,7 +11,8 @@ from django.core.management.base import CommandError
 from django.test import RequestFactory
 
 from apps.network.nodes import Heartbeat
-from apps.network.rules import ListenerRules, Rules, write_snapshot
+from apps.network.rules import ListenerRules, Rules
+from apps.network.snapshot import write_snapshot
 from pacs import health
 from pacs.listeners.ports import Ports
 from tests.node import free_port

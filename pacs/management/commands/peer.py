@@ -9,7 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from apps.accounts.principal import system
 from apps.network import config
 from apps.network.models import Peer
-from apps.network.rules import Rules, read_snapshot, resolve_nothing
+from apps.network.rules import Rules, resolve_nothing
+from apps.network.snapshot import read_snapshot
 from dicom.sop_classes import Service
 from pacs.client.target import InvalidTarget, parse
 
