@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
@@ -62,6 +63,22 @@ def date(field: str, description: str) -> Any:
         return format_html('<span class="nowrap" title="{}">{}</span>', raw, value.isoformat() if value else raw or "-")
 
     return show
+
+
+class EitherFilter(admin.SimpleListFilter):
+    """Rows that a condition holds for, or the others. Each as its value in the address and its word on the page."""
+
+    title = "state"
+    condition: Q
+    holds: tuple[str, str]
+    otherwise: tuple[str, str]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [self.holds, self.otherwise]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        wanted = {self.holds[0]: self.condition, self.otherwise[0]: ~self.condition}
+        return queryset.filter(wanted.get(self.value() or "", Q()))
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

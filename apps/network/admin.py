@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -13,7 +13,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from apps.accounts.users import asking
-from apps.audit.lists import ButtonAdmin, ReadOnlyAdmin, moment
+from apps.audit.lists import ButtonAdmin, EitherFilter, ReadOnlyAdmin, moment
 from apps.network import config, log
 from apps.network.calling import secured
 from apps.network.forms import DicomwebServerForm, ListenerForm, PeerForm
@@ -248,16 +248,10 @@ class RefusedCallerAdmin(ButtonAdmin):
     buttons = {"accept": press_accept}
 
 
-class LivingFilter(admin.SimpleListFilter):
-    title = "state"
+class LivingFilter(EitherFilter):
     parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("live", "alive"), ("ended", "ended")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[AssociationLog]) -> QuerySet[AssociationLog]:
-        wanted = {"live": True, "ended": False}.get(self.value() or "")
-        return queryset if wanted is None else queryset.filter(ended_at__isnull=wanted)
+    condition = Q(ended_at__isnull=True)
+    holds, otherwise = ("live", "alive"), ("ended", "ended")
 
 
 @admin.register(AssociationLog)

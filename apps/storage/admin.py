@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import pluralize
 from django.template.loader import render_to_string
@@ -15,7 +15,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from apps.accounts.users import asking
-from apps.audit.lists import ButtonAdmin, ReadOnlyAdmin, date, moment, text, uid
+from apps.audit.lists import ButtonAdmin, EitherFilter, ReadOnlyAdmin, date, moment, text, uid
 from apps.storage import archive, failed, spool
 from apps.storage.differences import differences
 from apps.storage.models import (
@@ -237,16 +237,10 @@ class QuarantinedInstanceAdmin(DecidingAdmin):
     buttons = {"accept": press_accept, "discard": press_discard}
 
 
-class OpenFilter(admin.SimpleListFilter):
-    title = "state"
+class OpenFilter(EitherFilter):
     parameter_name = "open"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("yes", "open"), ("no", "dismissed")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Conflict]) -> QuerySet[Conflict]:
-        wanted = {"yes": True, "no": False}.get(self.value() or "")
-        return queryset if wanted is None else queryset.filter(is_open=wanted)
+    condition = Q(is_open=True)
+    holds, otherwise = ("yes", "open"), ("no", "dismissed")
 
 
 @admin.register(Conflict)

@@ -204,6 +204,8 @@ def test_an_association_that_lives_can_be_aborted_and_one_that_ended_cannot(admi
     assert row.abort_requested
     AssociationLog.objects.update(ended_at=timezone.now())
     assert target not in admin_client.get(address).content.decode()
+    assert not admin_client.get(address, {"state": "live"}).context["cl"].queryset
+    assert list(admin_client.get(address, {"state": "ended"}).context["cl"].queryset) == [row]
     assert "had ended already" in admin_client.post(target, follow=True).content.decode()
 
 

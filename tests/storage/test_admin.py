@@ -101,6 +101,11 @@ def test_a_conflict_is_dismissed_by_a_name(browser: Client) -> None:
     made.index()
     browser.post(url("conflict_dismiss", Conflict.objects.get(attribute="patient_sex").pk))
     assert Conflict.objects.get(attribute="patient_sex").dismissed_by == "admin"
+    shown = {
+        state: list(browser.get(url("conflict_changelist"), {"open": state}).context["cl"].queryset)
+        for state in ("yes", "no")
+    }
+    assert shown == {"yes": [], "no": [Conflict.objects.get()]}
 
 
 def test_a_failed_file_is_given_back_to_the_indexer(browser: Client, archive: Path) -> None:

@@ -1,7 +1,5 @@
 """REST of peers: `/api/peers/`."""
 
-from typing import Any
-
 from django.conf import settings
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema_view
@@ -12,12 +10,9 @@ from apps.network.api import description
 from apps.network.api.rows import ConfiguredView, Row, Rows
 from apps.network.calling import secured
 from apps.network.models import Peer
-from apps.network.plain import Configured
 from apps.network.scu import verify
 from dicom.errors import DicomError
 from dicom.sop_classes import Service
-
-_NAMES = ("id", "name", "enabled")
 
 
 class PeerView(ConfiguredView):
@@ -25,14 +20,7 @@ class PeerView(ConfiguredView):
 
     model = Peer
     collection = "peers"
-
-    def may(self) -> bool:
-        reads = self.request.method in ("GET", "HEAD", "OPTIONS")
-        return self.principal.administers or (reads and self.principal.may(Service.MOVE))
-
-    def shown(self, row: Configured) -> dict[str, Any]:
-        whole = super().shown(row)
-        return whole if self.principal.administers else {name: whole[name] for name in _NAMES}
+    named_for = (Service.MOVE,)
 
 
 @extend_schema_view(get=description.peers.list, post=description.peers.add)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import orjson
 from django.core.exceptions import ValidationError
@@ -28,13 +28,17 @@ from apps.accounts.rest import (
 )
 from apps.network import config, plain
 from apps.network.plain import Configured
+from dicom.sop_classes import Service
+
+_NAMES: Final = ("id", "name", "enabled")
 
 
 class ConfiguredView(RestView):
-    """Administrators read and change."""
+    """Administrators read and change. Who may use one of the services `named_for` is told the names of the rows."""
 
     model: ClassVar[type[Configured]]
     collection: ClassVar[str]
+    named_for: ClassVar[tuple[Service, ...]] = ()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -42,7 +46,8 @@ class ConfiguredView(RestView):
             raise PermissionDenied("The network is for administrators")
 
     def may(self) -> bool:
-        return self.principal.administers
+        reads = self.request.method in ("GET", "HEAD", "OPTIONS")
+        return self.principal.administers or (reads and any(map(self.principal.may, self.named_for)))
 
     def found(self, key: int, *, lock: bool = False) -> Configured:
         rows = self.model._default_manager.all()
@@ -55,7 +60,8 @@ class ConfiguredView(RestView):
         return self.answer(self.shown(row), status=status, ETag=f'"{version(row)}"', **headers)
 
     def shown(self, row: Configured) -> dict[str, Any]:
-        return plain.row(row)
+        whole = plain.row(row)
+        return whole if self.principal.administers else {name: whole[name] for name in _NAMES}
 
     def save(self, row: Configured, said: Mapping[str, Any]) -> None:
         """Raises InvalidRequest; Conflict for what the environment decides."""
