@@ -73,33 +73,49 @@ class Template:
 def _dataset(*, sop_class_uid: UID, modality: str, side: int, frames: int) -> Dataset:
     """A plausible CT header; the values of `Values` are placeholders of full width."""
     ds = Dataset()
-    ds.SpecificCharacterSet = "ISO_IR 100"
-    ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     ds.SOPClassUID = sop_class_uid
     ds.SOPInstanceUID = new_uid("1" * 16, 3, 1)
-    ds.StudyDate = "18991231"
-    ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = "20240301"
-    ds.StudyTime = "101500"
-    ds.SeriesTime = ds.AcquisitionTime = ds.ContentTime = "101623.120000"
-    ds.AccessionNumber = "A" * TEXT_FIELDS["accession_number"]
     ds.Modality = modality
-    ds.Manufacturer = "Bench Works"
-    ds.InstitutionName = "General Hospital"
-    ds.ReferringPhysicianName = "Referring^Physician"
-    ds.StationName = "CT01"
-    ds.StudyDescription = "CT thorax"
-    ds.SeriesDescription = "thorax 1.0 soft tissue"
-    ds.ManufacturerModelName = "Tube 64"
+    _describe_study(ds)
+    _describe_acquisition(ds)
+    _draw(ds, side, frames)
+    return ds
+
+
+def _describe_study(ds: Dataset) -> None:
+    """Patient, study and series."""
+    ds.SpecificCharacterSet = "ISO_IR 100"
     ds.PatientName = "N" * TEXT_FIELDS["patient_name"]
     ds.PatientID = "P" * TEXT_FIELDS["patient_id"]
     ds.PatientBirthDate = "19600402"
     ds.PatientSex = "O"
     ds.PatientAge = "063Y"
+    ds.StudyInstanceUID = new_uid("1" * 16, 1, 1)
+    ds.StudyID = "1"
+    ds.StudyDate = "18991231"
+    ds.StudyTime = "101500"
+    ds.StudyDescription = "CT thorax"
+    ds.AccessionNumber = "A" * TEXT_FIELDS["accession_number"]
+    ds.ReferringPhysicianName = "Referring^Physician"
+    ds.SeriesInstanceUID = new_uid("1" * 16, 2, 1)
+    ds.SeriesNumber = "2"
+    ds.SeriesDescription = "thorax 1.0 soft tissue"
+    ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = "20240301"
+    ds.SeriesTime = ds.AcquisitionTime = ds.ContentTime = "101623.120000"
+
+
+def _describe_acquisition(ds: Dataset) -> None:
+    """The device, and how it made the image."""
+    ds.Manufacturer = "Bench Works"
+    ds.ManufacturerModelName = "Tube 64"
+    ds.InstitutionName = "General Hospital"
+    ds.StationName = "CT01"
+    ds.ProtocolName = "Thorax"
     ds.BodyPartExamined = "CHEST"
+    ds.PatientPosition = "HFS"
     ds.SliceThickness = "1.0"
     ds.KVP = "120"
     ds.DataCollectionDiameter = "500"
-    ds.ProtocolName = "Thorax"
     ds.ReconstructionDiameter = "350"
     ds.GantryDetectorTilt = "0"
     ds.TableHeight = "150"
@@ -107,12 +123,12 @@ def _dataset(*, sop_class_uid: UID, modality: str, side: int, frames: int) -> Da
     ds.ExposureTime = "500"
     ds.XRayTubeCurrent = "200"
     ds.ConvolutionKernel = "B30f"
-    ds.PatientPosition = "HFS"
-    ds.StudyInstanceUID = new_uid("1" * 16, 1, 1)
-    ds.SeriesInstanceUID = new_uid("1" * 16, 2, 1)
-    ds.StudyID = "1"
-    ds.SeriesNumber = "2"
     ds.AcquisitionNumber = "1"
+
+
+def _draw(ds: Dataset, side: int, frames: int) -> None:
+    """The image: where it lies, and noise for pixels."""
+    ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     ds.InstanceNumber = "9" * TEXT_FIELDS["instance_number"]
     ds.ImagePositionPatient = ["-175", "-175", "100.5"]
     ds.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
@@ -136,7 +152,6 @@ def _dataset(*, sop_class_uid: UID, modality: str, side: int, frames: int) -> Da
     noise = np.random.default_rng(2).integers(0, 4096, side * side, dtype="<u2").tobytes()
     ds.PixelData = PIXELS + (noise * frames)[len(PIXELS) :]
     ds["PixelData"].VR = "OW"
-    return ds
 
 
 def _encoded(ds: Dataset) -> bytes:

@@ -74,16 +74,7 @@ def associate(
     encoded = pdu.encode_request(request)
     stream = _connect(host, port, tls, timeouts)
     reader = Reader(stream, timeouts=timeouts, limits=limits)
-    try:
-        accept = _negotiate(stream, reader, encoded, timeouts)
-    except AssociationEnded as error:
-        if isinstance(error, (ProtocolError, TimedOut)):
-            _say_abort(stream, error)
-        stream.finish(0)
-        raise
-    except BaseException:
-        stream.finish(0)
-        raise
+    accept = _accepted(stream, reader, encoded, timeouts)
     assoc = Association(
         stream,
         reader,
@@ -115,6 +106,20 @@ def _connect(host: str, port: int, tls: ssl.SSLContext | None, timeouts: Timeout
         raise ConnectFailed(f"Cannot connect to {host}:{port}: {error}") from error
     except BaseException:
         sock.close()
+        raise
+
+
+def _accepted(stream: Stream, reader: Reader, encoded: bytes, timeouts: Timeouts) -> Accept:
+    """What the peer agrees to; whatever else comes of it ends the connection."""
+    try:
+        return _negotiate(stream, reader, encoded, timeouts)
+    except AssociationEnded as error:
+        if isinstance(error, (ProtocolError, TimedOut)):
+            _say_abort(stream, error)
+        stream.finish(0)
+        raise
+    except BaseException:
+        stream.finish(0)
         raise
 
 
