@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from apps.storage.spool import _spools
 from tests import flush
-from tests.browser import chromium
+from tests.browser import Window, chromium
 from tests.node import Node, drop_databases
 
 # pynetdicom installs programs called like DCMTK's (findscu, storescp, ...); the tests mean DCMTK's.
@@ -80,3 +80,18 @@ def browser() -> Iterator[Browser]:
     """Of one module: while it runs, this thread has an event loop, in which Django refuses its database."""
     with chromium() as made:
         yield made
+
+
+@pytest.fixture
+def window(browser: Browser, node: Node) -> Iterator[Window]:
+    """The administrator's: nothing is asked of anybody else, nothing fails, and the console has no error."""
+    with Window(browser, node) as made:
+        yield made.sign_in()
+        assert not made.elsewhere()
+        assert not made.complaints
+        assert not made.refusals
+
+
+@pytest.fixture
+def page(window: Window) -> Page:
+    return window.page

@@ -57,11 +57,6 @@ def window(browser: Browser, node: Node) -> Iterator[Window]:
         assert not [text for text in window.complaints if "the server responded with" not in text]
 
 
-@pytest.fixture
-def page(window: Window) -> Page:
-    return window.page
-
-
 def downloaded(page: Page) -> zipfile.ZipFile:
     button = page.get_by_role("link", name="Download")
     expect(button).to_be_visible()

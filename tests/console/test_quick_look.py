@@ -36,20 +36,6 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 
 @pytest.fixture
-def window(browser: Browser, node: Node) -> Iterator[Window]:
-    with Window(browser, node) as window:
-        yield window.sign_in()
-        assert not window.elsewhere()
-        assert not window.complaints
-        assert not window.refusals
-
-
-@pytest.fixture
-def page(window: Window) -> Page:
-    return window.page
-
-
-@pytest.fixture
 def stack(page: Page) -> Page:
     page.goto(f"/quick-look/{STACK}/")
     return shown(page, 1)

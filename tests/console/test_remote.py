@@ -73,11 +73,6 @@ def window(browser: Browser, node: Node) -> Iterator[Window]:
         assert not window.refusals
 
 
-@pytest.fixture
-def page(window: Window) -> Page:
-    return window.page
-
-
 def search(page: Page, name: str = "Doe", without: str = "") -> None:
     page.get_by_label("Patient name").fill(name)
     if without:

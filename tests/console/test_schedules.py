@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from apps.jobs import schedules
 from apps.jobs.models import Job, Schedule
 from apps.network.models import Peer
-from tests.browser import Window
 from tests.node import Node
 
 SHOTS = os.environ.get("PACS_SCREENSHOTS", "")
@@ -171,16 +170,6 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         running.manage("prepare")
         running.manage("peer", "RIS@127.0.0.1:104")
         yield running.start("web")
-
-
-@pytest.fixture
-def page(browser: Browser, node: Node) -> Iterator[Page]:
-    with Window(browser, node) as window:
-        window.sign_in()
-        yield window.page
-        assert not window.elsewhere()
-        assert not window.complaints
-        assert not window.refusals
 
 
 @pytest.mark.live

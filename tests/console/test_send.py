@@ -59,11 +59,6 @@ def window(browser: Browser, node: Node) -> Iterator[Window]:
         assert not [text for text in window.complaints if "the server responded with" not in text]
 
 
-@pytest.fixture
-def page(window: Window) -> Page:
-    return window.page
-
-
 def received(receiver: StoreScp) -> set[str]:
     return {path.name.split(".", 1)[1] for path in receiver.files()}
 

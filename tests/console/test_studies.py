@@ -48,11 +48,6 @@ def window(browser: Browser, node: Node) -> Iterator[Window]:
         assert not unexpected(window)
 
 
-@pytest.fixture
-def page(window: Window) -> Page:
-    return window.page
-
-
 def unexpected(window: Window) -> list[object]:
     """What went wrong, but for pictures of what has none."""
     refused = [refusal for refusal in window.refusals if not refusal[1].endswith("/thumbnail")]

@@ -65,21 +65,6 @@ def rows(node: Node) -> tuple[str, str]:
     return failed, running
 
 
-@pytest.fixture
-def window(browser: Browser, node: Node) -> Iterator[Window]:
-    with Window(browser, node) as window:
-        window.sign_in()
-        yield window
-        assert not window.elsewhere()
-        assert not window.complaints
-        assert not window.refusals
-
-
-@pytest.fixture
-def page(window: Window) -> Page:
-    return window.page
-
-
 def test_a_job_is_found_paused_let_go_on_cancelled_and_tried_again(page: Page, node: Node) -> None:
     key = node.shell(WAITS)
     page.goto("/studies/")

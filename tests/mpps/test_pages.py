@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import APIRequestContext, Browser, Page, expect
+from playwright.sync_api import APIRequestContext, Page, expect
 
 from tests.browser import Window
 from tests.console import files
@@ -42,21 +42,6 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         running.manage("prepare")
         running.manage("import", str(folder / "files"))
         yield running.start("web")
-
-
-@pytest.fixture
-def window(browser: Browser, node: Node) -> Iterator[Window]:
-    with Window(browser, node) as window:
-        window.sign_in()
-        yield window
-        assert not window.elsewhere()
-        assert not window.complaints
-        assert not window.refusals
-
-
-@pytest.fixture
-def page(window: Window) -> Page:
-    return window.page
 
 
 @pytest.fixture

@@ -48,11 +48,6 @@ def window(browser: Browser, node: Node) -> Iterator[Window]:
         assert not [each for each in window.refusals if each[0] != 400]
 
 
-@pytest.fixture
-def page(window: Window) -> Page:
-    return window.page
-
-
 def test_a_rule_is_made_tried_and_put_first(page: Page, window: Window) -> None:
     page.goto("/routing/")
     expect(page.get_by_text("Nothing is sent on by itself")).to_be_visible()

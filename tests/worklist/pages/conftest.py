@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from playwright.sync_api import APIRequestContext, Browser, Page
+from playwright.sync_api import APIRequestContext, Browser
 
 from tests.browser import Window
 from tests.node import Node
@@ -35,11 +35,6 @@ def window(browser: Browser, node: Node) -> Iterator[Window]:
         assert not window.elsewhere()
         assert not window.complaints
         assert not window.refusals
-
-
-@pytest.fixture
-def page(window: Window) -> Page:
-    return window.page
 
 
 @pytest.fixture
