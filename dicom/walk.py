@@ -31,6 +31,7 @@ INFLATED_LIMIT: Final = 1 << 32  # bytes; a data set of more is not inflated
 DATA_SET_START, ELEMENT, ENCAPSULATED, SEQUENCE, SEQUENCE_END, ITEM_START, ITEM_END = range(7)
 # Kind, tag, VR (ambiguous ones as the dictionary has them), offset and length of the value, little endian or not.
 Token = tuple[int, int, str, int, int, bool]
+Head = tuple[str, int, int]
 
 _FORMS: Final = {vr.encode("ascii"): (vr, vr in LONG_VRS) for vr in VRS}
 _EXPLICIT: Final = {True: struct.Struct("<HH2sHI").unpack_from, False: struct.Struct(">HH2sHI").unpack_from}
@@ -150,10 +151,12 @@ class Walker:
         if self._implicit:
             group, number, length = _IMPLICIT[self._little](self._buffer, at)
             vr, head = "", 8
+            if length > left - 8 and length != UNDEFINED and self._buffer[at + 4 : at + 6] in _FORMS:
+                vr, head, length = self._unusual_header(at)  # this one element is in explicit VR
         else:
             group, number, letters, length, long_length = _EXPLICIT[self._little](self._buffer, at)
             form = _FORMS.get(letters)
-            if form is None:
+            if form is None or (form[1] and length):
                 vr, head, length = self._unusual_header(at)
             elif form[1]:
                 vr, head, length = form[0], 12, long_length
@@ -175,14 +178,38 @@ class Walker:
             raise InvalidDataSet("the data set ends inside the head of an element")
         self._at = self._end
 
-    def _unusual_header(self, at: int) -> tuple[str, int, int]:
-        """VR, size of the head and length of an element whose VR is none that we know, or no VR at all."""
-        group, _, letters, short, long = _EXPLICIT[self._little](self._buffer, at)
-        if group != 0xFFFE and letters.isalpha() and letters.isupper():
+    def _unusual_header(self, at: int) -> Head:
+        """VR, size of the head and length of an element whose VR is none that we know, is not there, or has not the
+        length that belongs to it: the likeliest, as the scan for the index has it (`Cursor.form`)."""
+        group, number, letters, short, long = _EXPLICIT[self._little](self._buffer, at)
+        implicit: Head = "", 8, _IMPLICIT[self._little](self._buffer, at)[2]
+        if group == 0xFFFE:
+            return implicit
+        vr, is_long = _FORMS.get(letters, ("UN", True))
+        if letters in _FORMS:
+            heads = [(vr, 12, long), (vr, 8, short)] if is_long else [(vr, 8, short)]
+        else:
             # PS3.5 6.2.2: VRs to come have the long form, whose two reserved bytes are zero.
-            is_long = short == 0 and (long == UNDEFINED or long <= self._end - self._at - 12)
-            return "UN", *((12, long) if is_long else (8, short))
-        return "", 8, _IMPLICIT[self._little](self._buffer, at)[2]  # this one element is in implicit VR
+            heads = [(vr, 8, short)] if short else [(vr, 12, long), (vr, 8, 0)]
+            heads = [*heads, implicit] if letters.isalpha() else [implicit, *heads]
+        fitting = [head for head in heads if head[2] == UNDEFINED or head[2] <= self._end - self._at - head[1]]
+        return next((head for head in fitting if self._continues(group << 16 | number, head)), (fitting or heads)[0])
+
+    def _continues(self, tag: int, head: Head) -> bool:
+        """Whether what would follow looks like an element."""
+        vr, size, length = head
+        after = self._at + size + (0 if length == UNDEFINED else length)
+        if after == self._end:
+            return True
+        if after + 8 > self._end:
+            return False
+        inside = 0 <= after - self._start <= self._filled - 8
+        if not inside and isinstance(self._window, RewindingInflation):
+            return False  # it would have to be inflated once more
+        group, number, letters = _EXPLICIT[self._little](self.read(after, 8) + b"\0" * 4, 0)[:3]
+        if length == UNDEFINED or group == 0xFFFE:
+            return bool(group == 0xFFFE)
+        return group << 16 | number > tag and (not vr or letters in _FORMS)
 
     def _delimiter(self, tag: int) -> Token | None:
         if tag == ITEM_DELIMITATION and self._kind == ITEM_START and self._open:

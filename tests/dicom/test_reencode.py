@@ -18,6 +18,7 @@ from pydicom.filereader import dcmread
 from dicom.elements import DEFLATED_LITTLE, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, NATIVE, UNITS, swapped
 from dicom.encoding import ElementIn, Identifier, encode_elements, read_identifier
 from dicom.errors import CannotReencode
+from dicom.header import scan
 from dicom.reencode import Streamed, can_reencode, reencode, rewrite
 from dicom.windows import BytesWindow
 from tests.peers import peer
@@ -248,6 +249,41 @@ def test_a_vr_nobody_knows_is_un_and_a_missing_one_is_looked_up() -> None:
         0x00080007: ("UN", b"ab"),
         0x00100020: ("LO", b"ID"),
         0x00100030: ("DA", b"20240101"),
+    }
+
+
+def short(tag: int, vr: bytes, value: bytes) -> bytes:
+    return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr, len(value)) + value
+
+
+@pytest.mark.parametrize(
+    ("odd", "meant"),
+    [
+        (short(0x00081030, b"??", b"desc"), ("LO", b"desc")),
+        (short(0x00081030, b"lo", b"desc"), ("LO", b"desc")),
+        (short(0x00081030, b"UN", b"desc"), ("LO", b"desc")),
+        (short(0x00081030, b"UT", b"longer words"), ("UT", b"longer words")),
+        (struct.pack("<HH2sHI", 0x0008, 0x1030, b"UT", 0x2020, 4) + b"desc", ("UT", b"desc")),
+    ],
+    ids=["no letters", "small letters", "16 bits of UN", "16 bits of UT", "reserved bytes"],
+)
+def test_an_odd_head_that_the_index_could_read_is_read_for_receivers_too(odd: bytes, meant: tuple[str, bytes]) -> None:
+    raw = short(0x00080060, b"CS", b"CT") + odd + short(0x00100020, b"LO", b"ID")
+    raw += short(0x00104000, b"LT", b"the rest")
+    header = scan(BytesWindow(raw), transfer_syntax_uid=EXPLICIT_LITTLE)
+    assert (header.text(0x00081030), header.text(0x00100020)) == (meant[1].decode(), "ID")
+    found = elements_of(converted(raw, EXPLICIT_LITTLE, EXPLICIT_BIG), EXPLICIT_BIG)
+    assert found.pop(0x00081030)[1] == meant[1]
+    assert found == {0x00080060: ("CS", b"CT"), 0x00100020: ("LO", b"ID"), 0x00104000: ("LT", b"the rest")}
+
+
+def test_a_single_element_in_explicit_vr_is_understood_among_implicit_ones() -> None:
+    implicit = encode_elements([(0x00080060, "CS", b"CT")], IMPLICIT_LITTLE)
+    raw = implicit + short(0x00081030, b"LO", b"desc") + encode_elements([(0x00100020, "LO", b"ID")], IMPLICIT_LITTLE)
+    assert elements_of(converted(raw, IMPLICIT_LITTLE, EXPLICIT_LITTLE), EXPLICIT_LITTLE) == {
+        0x00080060: ("CS", b"CT"),
+        0x00081030: ("LO", b"desc"),
+        0x00100020: ("LO", b"ID"),
     }
 
 
