@@ -17,7 +17,7 @@ from apps.failpoints import failpoint
 from apps.jobs.kind import Planned
 from apps.jobs.models import ItemState, Job
 from apps.jobs.run import JobError, JobRun, TryAgain
-from apps.network.calling import NoSuchPeer, peer_named, secured
+from apps.network.calling import NoSuchPeer, peer_named, peer_of, secured
 from apps.network.models import Peer
 from apps.storage.models import Instance, Study
 from dicom import status
@@ -91,12 +91,12 @@ def _jobs(principal: Principal, key: int) -> QuerySet[Job]:
 
 def commit(run: JobRun) -> None:
     """A kind of job; waits in the queue until the peer has reported, asks again where it does not."""
-    name = str(run.arguments.get("peer", ""))
-    try:
-        peer = peer_named(name)
-    except NoSuchPeer as error:
-        raise JobError(f"There is no peer {name!r} that can be called") from error
-    request = _current(run) or _prepared(run, peer)
+    request = _current(run)
+    if request is not None and request.state == State.REPORTED:
+        _conclude(run, request)
+        return
+    peer = peer_of(run)
+    request = request or _prepared(run, peer)
     if request is None:
         run.log("There is nothing to ask for")
         return
@@ -105,10 +105,10 @@ def commit(run: JobRun) -> None:
         _ask(run, peer, request)
     request.refresh_from_db()
     if request.state == State.REPORTED:
-        _conclude(run, peer, request)
+        _conclude(run, request)
         return
     run.result(state=str(request.state), transaction_uid=request.transaction_uid)
-    raise TryAgain(f"{name} has not reported yet", delay=_overdue_at(run, request) - timezone.now())
+    raise TryAgain(f"{peer.name} has not reported yet", delay=_overdue_at(run, request) - timezone.now())
 
 
 def _current(run: JobRun) -> CommitmentRequest | None:
@@ -250,7 +250,7 @@ def _refused(request: CommitmentRequest, why: str) -> JobError:
     return JobError(why)
 
 
-def _conclude(run: JobRun, peer: Peer, request: CommitmentRequest) -> None:
+def _conclude(run: JobRun, request: CommitmentRequest) -> None:
     left: Sequence[Entry] = pages.failed(request, SHOWN)
     run.result(
         state=str(request.state),
@@ -268,6 +268,7 @@ def _conclude(run: JobRun, peer: Peer, request: CommitmentRequest) -> None:
     failpoint("commitment.concluded")
     if request.failed:
         raise JobError(
-            f"{peer.name} does not keep {request.failed} of {request.references} instances; the first: {left[0].text}"
+            f"{request.peer} does not keep {request.failed} of {request.references} instances; "
+            f"the first: {left[0].text}"
         )
-    run.log(f"{peer.name} keeps all {request.references} instances")
+    run.log(f"{request.peer} keeps all {request.references} instances")

@@ -80,17 +80,19 @@ def report(run: JobRun) -> None:
         run.log("It is reported already, or gone")
         return
     with _held(run, request):
-        peer = _reachable(request)
+        peer = _asked_by(run, request)
         if peer is None or peer.port is None:
-            why = _NOBODY.format(request.peer)
+            why = _NOBODY.format(run.job.peer)
             due().filter(pk=request.pk).update(state=State.NOT_REPORTED, error=why)
             raise JobError(why)
+        if not peer.enabled:
+            raise _again(run, request, f"The peer {peer.name} is disabled")
         try:
             with associate(
                 peer.host,
                 peer.port,
                 calling_ae_title=request.called_ae_title,
-                called_ae_title=request.calling_ae_title,
+                called_ae_title=peer.ae_title,
                 contexts=scu.CONTEXTS,
                 roles=scu.AS_SCP,
                 timeouts=PATIENCE,
@@ -98,10 +100,7 @@ def report(run: JobRun) -> None:
             ) as assoc:
                 send(assoc, request)
         except DimseError as error:
-            last = run.job.attempts >= run.job.maximum_attempts
-            state = State.NOT_REPORTED if last else request.state
-            due().filter(pk=request.pk).update(state=state, error=str(error)[:400])
-            raise TryAgain(f"{peer.name} has not taken the report: {error}") from error
+            raise _again(run, request, f"{peer.name} has not taken the report: {error}") from error
         taken(request.pk)
         failpoint("commitment.taken")
     run.log(f"{peer.name} has taken the report: {request.committed} committed, {request.failed} not")
@@ -119,7 +118,16 @@ def _held(run: JobRun, request: CommitmentRequest) -> Iterator[None]:
         CommitmentRequest.objects.filter(pk=request.pk, held_by=holder).update(held_by="", held_until=None)
 
 
-def _reachable(request: CommitmentRequest) -> Peer | None:
-    """Who asked, where we can call him."""
-    known = Peer.objects.filter(enabled=True, ae_title=request.calling_ae_title).exclude(host="").exclude(port=None)
-    return known.filter(name=request.peer).first() or known.order_by("name").first()
+def _again(run: JobRun, request: CommitmentRequest, why: str) -> TryAgain:
+    last = run.job.attempts >= run.job.maximum_attempts
+    state = State.NOT_REPORTED if last else request.state
+    due().filter(pk=request.pk).update(state=state, error=why[:400])
+    return TryAgain(why)
+
+
+def _asked_by(run: JobRun, request: CommitmentRequest) -> Peer | None:
+    """Who asked, where we can call him: his row, whatever name and AE title it has by now; where that cannot be called,
+    or is gone, one of the AE title that asked."""
+    known = Peer.objects.exclude(host="").exclude(port=None)
+    of_title = known.filter(ae_title=request.calling_ae_title)
+    return known.filter(name=run.job.peer).first() or of_title.order_by("-enabled", "name").first()

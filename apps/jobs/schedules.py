@@ -96,6 +96,14 @@ def delete(schedule: Schedule, *, principal: Principal) -> None:
         schedule.delete()
 
 
+def rename(called: str, name: str, *, servers: bool = False) -> None:
+    """Whoever is called by schedules is so under his new name, too. In the transaction that renames him."""
+    argument = "server" if servers else "peer"
+    for schedule in Schedule.objects.select_for_update().filter(**{f"arguments__{argument}": called}):
+        schedule.arguments = {**schedule.arguments, argument: name}
+        schedule.save(update_fields=["arguments"])
+
+
 def run_now(schedule: Schedule, *, principal: Principal) -> Job:
     """Once, besides its times, with the rights it always has. Raises RunsAlready, and what a request for the job would
     raise."""

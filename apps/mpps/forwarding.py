@@ -21,7 +21,7 @@ from apps.jobs.models import Job, JobState
 from apps.jobs.run import JobError, JobRun, TryAgain
 from apps.mpps import scu
 from apps.mpps.models import ForwardedStep, PerformedProcedureStep
-from apps.network.calling import NoSuchPeer, connect, peer_named
+from apps.network.calling import NoSuchPeer, connect, peer_named, peer_of
 from apps.network.models import Peer
 from dicom import mpps
 from dicom import status as statuses
@@ -77,8 +77,8 @@ def forward(run: JobRun) -> None:
     step = PerformedProcedureStep.objects.filter(pk=run.arguments["performed"]).first()
     if step is None:
         run.log("The step is not here any more")
-    elif name := run.arguments.get("peer"):
-        _forward(run, step, str(name))
+    elif run.arguments.get("peer"):
+        _forward(run, step)
     else:
         _share(run, step)
 
@@ -104,13 +104,9 @@ def _key(performed: int, peer: str) -> str:
     return f"{performed}/{peer}"
 
 
-def _forward(run: JobRun, step: PerformedProcedureStep, name: str) -> None:
-    try:
-        peer = peer_named(name)
-    except NoSuchPeer as error:
-        if Peer.objects.filter(name=name).exists():
-            raise TryAgain(f"The peer {name} is disabled, or has no address", delay=LONGEST_DELAY) from error
-        raise JobError(f"There is no peer {name} any more") from error
+def _forward(run: JobRun, step: PerformedProcedureStep) -> None:
+    peer = peer_of(run)
+    name = peer.name
     before = Job.objects.filter(kind=KIND, key=run.job.key, state=JobState.RUNNING, pk__lt=run.job.pk)
     if run.job.key and before.exists():
         raise TryAgain("The one before it still runs", delay=_NOT_AT_ONCE)

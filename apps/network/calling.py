@@ -3,9 +3,12 @@
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
 
 from django.conf import settings
 
+from apps.jobs.run import JobError, JobRun, TryAgain
 from apps.network import tls
 from apps.network.models import Peer
 from dicom.dimse import Association, DimseError, Timeouts, associate
@@ -13,6 +16,7 @@ from dicom.dimse.negotiation import Role
 from dicom.errors import DicomError
 
 PATIENCE = Timeouts(connect=5, acse=10, dimse=20, release=2)
+_UNTIL_ENABLED: Final = timedelta(minutes=10)
 
 
 class NoSuchPeer(DicomError):
@@ -31,6 +35,19 @@ def peer_named(name: str) -> Peer:
     if peer is None:
         raise NoSuchPeer("There is no peer of this name that can be called")
     return peer
+
+
+def peer_of(run: JobRun) -> Peer:
+    """Whom a job calls, by the name he has now; one that is switched off is waited for. Raises TryAgain, JobError."""
+    name = str(run.arguments.get("peer", ""))
+    try:
+        return peer_named(name)
+    except NoSuchPeer as error:
+        if Peer.objects.filter(name=name).exists():
+            raise TryAgain(f"The peer {name} is disabled, or has no address", delay=_UNTIL_ENABLED) from error
+        if run.was_renamed():
+            return peer_of(run)
+        raise JobError(f"There is no peer {name} any more") from error
 
 
 def connect(

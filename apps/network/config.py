@@ -11,7 +11,7 @@ from apps.accounts.principal import Principal, system
 from apps.audit import trail
 from apps.audit.trail import Actor
 from apps.fields import SecretField
-from apps.jobs import queue
+from apps.jobs import queue, schedules
 from apps.network.models import ConfigVersion, DicomwebServer, Listener, Peer, RefusedCaller
 from apps.network.rules import clean_ae_title, parse_address, peer_rules, resolve_nothing
 from dicom.sop_classes import Service
@@ -51,7 +51,9 @@ def _save(row: Configured, old: Configured | None, principal: Principal) -> None
     bump()
     row.save()
     if old is not None and old.name != row.name and not isinstance(row, Listener):
-        queue.rename(old.name, row.name, servers=isinstance(row, DicomwebServer))
+        servers = isinstance(row, DicomwebServer)
+        queue.rename(old.name, row.name, servers=servers)
+        schedules.rename(old.name, row.name, servers=servers)
     trail.record(
         actor=Actor.of(principal),
         action="change" if old else "add",

@@ -17,7 +17,7 @@ from apps.jobs.beside import beside
 from apps.jobs.kind import Planned
 from apps.jobs.models import JobItem
 from apps.jobs.run import JobError, JobRun, TryAgain
-from apps.network.calling import NoSuchPeer, peer_named
+from apps.network.calling import NoSuchPeer, peer_named, peer_of
 from apps.network.models import Peer
 from apps.qr import arrivals
 from apps.qr.arrivals import Arrivals
@@ -81,10 +81,7 @@ def asked(said: Mapping[str, Any]) -> list[Unit]:
 
 def retrieve(run: JobRun) -> None:
     """Items are instances where the peer can list them, else what was asked for; what is here is not asked for."""
-    try:
-        peer = peer_named(run.arguments["peer"])
-    except NoSuchPeer as error:
-        raise JobError(str(error)) from error
+    peer = peer_of(run)
     done = run.job.done
     with _told(peer), RemoteArchive(peer, by=run.arguments["by"]) as archive:
         _plan(run, archive)

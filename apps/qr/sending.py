@@ -20,7 +20,7 @@ from apps.jobs import queue
 from apps.jobs.kind import Planned, kinds
 from apps.jobs.models import ItemState, JobItem
 from apps.jobs.run import JobError, JobRun, Result, TryAgain, batched
-from apps.network.calling import NoSuchPeer, peer_named, secured
+from apps.network.calling import NoSuchPeer, peer_named, peer_of, secured
 from apps.network.models import Peer
 from apps.network.pacing import pace_of
 from apps.network.tls import InvalidTls
@@ -95,7 +95,7 @@ def uids_of(document: Mapping[str, Any], field: str) -> list[str]:
 
 
 def send(run: JobRun) -> None:
-    peer = _peer(run)
+    peer = peer_of(run)
     asked = {field: retrieve.by_any(LEVELS[field], uids) for field in LEVELS if (uids := run.arguments.get(field))}
     if not run.job.total:
         run.plan(_planned(run, asked))
@@ -113,18 +113,6 @@ def send(run: JobRun) -> None:
     if waiting and sending:
         reason = f"{waiting} of {run.job.total} still to be sent: {sending.reason}"
         raise TryAgain(reason, delay=SOON if sending.sent else None)
-
-
-def _peer(run: JobRun) -> Peer:
-    name = str(run.arguments.get("peer", ""))
-    try:
-        return peer_named(name)
-    except NoSuchPeer as error:
-        if Peer.objects.filter(name=name).exists():
-            raise TryAgain(f"The peer {name} is disabled, or has no address", delay=LONGEST_DELAY) from error
-        if run.was_renamed():
-            return _peer(run)
-        raise JobError(f"There is no peer {name} any more") from error
 
 
 def _planned(run: JobRun, asked: Mapping[str, Retrieval]) -> Iterator[str]:
@@ -274,7 +262,7 @@ class _Sending:
         self._run.check()
         if now - self._looked > _PEER:
             self._looked = now
-            peer = _peer(self._run)
+            peer = peer_of(self._run)
             pace_of(peer.name, peer.rate_limit)
 
 

@@ -17,7 +17,7 @@ from apps.failpoints import failpoint
 from apps.jobs.beside import beside
 from apps.jobs.kind import Planned
 from apps.jobs.run import JobError, JobRun, TryAgain
-from apps.network.calling import PATIENCE, Calls, NoSuchPeer, peer_named
+from apps.network.calling import PATIENCE, Calls, NoSuchPeer, peer_named, peer_of
 from apps.worklist import importing, scu
 from apps.worklist.importing import Outcome
 from dicom.dimse import DimseError
@@ -108,12 +108,11 @@ def _items(run: JobRun) -> Iterator[Iterator[Lines]]:
             raise JobError(str(error)) from error
         yield (_of_file(each, run.principal) for each in sorted(path.rglob("*")) if each.is_file())
         return
-    name = str(run.arguments["peer"])
+    peer = peer_of(run)
+    name = peer.name
     try:
-        calls = Calls(peer_named(name))
+        calls = Calls(peer)
         found = beside(run, partial(_answers, calls, _keys(run)), abort=calls.abort)
-    except NoSuchPeer as error:
-        raise JobError(f"{name}: {error}") from error
     except DimseError as error:
         raise TryAgain(f"{name}: {error}") from error
     if len(found) == MOST:

@@ -231,6 +231,27 @@ def test_who_is_away_is_tried_again(peer: Peer, remote: Archive, settings: Setti
     assert CommitmentRequest.objects.count() == 1
 
 
+def test_who_is_disabled_is_asked_once_he_is_enabled_again(peer: Peer, remote: Archive, settings: Settings) -> None:
+    settings.COMMITMENT_PATIENCE = 30
+    job = submitted()
+    Peer.objects.update(enabled=False)
+    assert run(job).state == JobState.QUEUED
+    assert job.error == "The peer LTA is disabled, or has no address"
+    Peer.objects.update(enabled=True)
+    assert run(job).state == JobState.SUCCEEDED
+
+
+def test_what_a_peer_has_reported_counts_though_it_was_disabled_or_removed_since(
+    serve: Serve, peer: Peer, remote: Archive
+) -> None:
+    remote.at_once = False
+    serving = serve(name="LTA")
+    job = run(submitted())
+    assert tell(serving, remote.requests[0], {}) == 0x0000
+    peer.delete()
+    assert run(job).state == JobState.SUCCEEDED
+
+
 @pytest.mark.parametrize(
     ("status", "state"), [(0x0110, JobState.QUEUED), (0x0213, JobState.QUEUED), (0x0112, JobState.FAILED)]
 )

@@ -12,6 +12,7 @@ from apps.commitment import live, reporting
 from apps.commitment.models import CommitmentRequest, State
 from apps.jobs import queue, runner
 from apps.jobs.models import Job, JobState
+from apps.network import config
 from apps.network.models import Peer
 from dicom.sop_classes import STORAGE_COMMITMENT_PUSH as PUSH
 from tests.commitment.asking import Told, ask, ask_and_go, asked, modality, reference
@@ -114,6 +115,36 @@ def test_who_cannot_be_called_is_told_so_at_the_job_and_once_he_can_it_is_tried_
         Peer.objects.create(name="CT", ae_title="CALLER", host="127.0.0.1", port=port)
         queue.retry(job, principal=system("test"))
         run()
+    assert told.reports == [(T, 1, ["1.5.1"], {})]
+
+
+@pytest.mark.parametrize("ae_title", ["CALLER", "CALLER2"])
+def test_who_has_another_name_and_ae_title_by_now_is_told_and_not_who_has_his_old_one(
+    ae_title: str, serve: Serve, told: Told
+) -> None:
+    made.receive(sop="1.5.1")
+    made.index()
+    peer = Peer.objects.create(name="CT", ae_title="CALLER", host="127.0.0.1", port=free_port())
+    ask_and_go(serve(name="CT"), asked(T, reference("1.5.1")))
+    run()
+    other = Told()
+    with modality(told) as port, modality(other) as elsewhere:
+        peer.name, peer.ae_title, peer.port = "CT 2", ae_title, port
+        config.save(peer, principal=system("test"))
+        Peer.objects.create(name="Another CT", ae_title="CALLER", host="127.0.0.1", port=elsewhere)
+        run()
+    assert (told.reports, other.reports) == ([(T, 1, ["1.5.1"], {})], [])
+    assert request().state == State.REPORTED
+
+
+def test_who_is_disabled_is_told_once_he_is_enabled_again(serving: Serving, caller: Peer, told: Told) -> None:
+    Peer.objects.update(enabled=False)
+    ask_and_go(serving, asked(T, reference("1.5.1")))
+    run()
+    job = Job.objects.get(kind=reporting.REPORT)
+    assert (job.state, job.error, request().state) == (JobState.QUEUED, "The peer CT is disabled", State.DECIDED)
+    Peer.objects.update(enabled=True)
+    run()
     assert told.reports == [(T, 1, ["1.5.1"], {})]
 
 

@@ -1,11 +1,15 @@
+from datetime import timedelta
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from apps.accounts.principal import system
 from apps.audit.models import AuditEvent
+from apps.jobs import schedules
+from apps.jobs.models import Schedule
 from apps.network import config
-from apps.network.models import ConfigVersion, Listener, Peer, RefusedCaller
+from apps.network.models import ConfigVersion, DicomwebServer, Listener, Peer, RefusedCaller
 from apps.network.rules import Rules
 
 pytestmark = pytest.mark.django_db
@@ -51,6 +55,19 @@ def test_saving_what_has_not_changed_tells_nobody() -> None:
     config.save(Peer.objects.get(name="loopback"), principal=ME)
     assert version() == before
     assert not AuditEvent.objects.exists()
+
+
+def test_schedules_follow_the_new_name_of_a_peer_or_a_server() -> None:
+    peer = Peer.objects.create(name="LTA", ae_title="LTA")
+    server = DicomwebServer.objects.create(name="LTA", url="http://127.0.0.1:1")
+    for kind, argument in (("send", "peer"), ("stow", "server"), ("verify", "")):
+        arguments = {"study_instance_uids": ["1.2.3"], **({argument: "LTA"} if argument else {})}
+        schedules.ensure(name=kind, kind=kind, every=timedelta(days=1), arguments=arguments)
+    peer.name, server.name = "Archive", "Cloud"
+    config.save(peer, principal=ME)
+    config.save(server, principal=ME)
+    called = [(each.arguments.get("peer"), each.arguments.get("server")) for each in Schedule.objects.order_by("kind")]
+    assert called == [("Archive", None), (None, "Cloud"), (None, None)]
 
 
 def test_what_cannot_stand_is_not_saved_and_nobody_is_told() -> None:

@@ -380,6 +380,26 @@ def test_a_peer_that_is_not_there_is_tried_again_later(here: Serving) -> None:
     assert job.error.startswith("archive: Cannot connect to 127.0.0.1:")
 
 
+@pytest.mark.parametrize("switched", ["off and on", "off for good"])
+def test_a_peer_that_is_switched_off_is_waited_for_and_one_that_is_gone_is_not(
+    switched: str, here: Serving, tmp_path: Path
+) -> None:
+    data = made(tmp_path, 1)
+    with dcmqrscp(tmp_path, {"PACS": here.port}) as remote:
+        remote.store(*files(tmp_path, data))
+        peer = known(remote)
+        job = asked(study_instance_uids=[STUDY])
+        Peer.objects.update(enabled=False)
+        assert ran(job).state == JobState.QUEUED
+        assert job.error == "The peer archive is disabled, or has no address"
+        if switched == "off and on":
+            Peer.objects.update(enabled=True)
+            assert ran(job).state == JobState.SUCCEEDED
+        else:
+            peer.delete()
+            assert (ran(job).state, job.error) == (JobState.FAILED, "There is no peer archive any more")
+
+
 def test_get_is_taken_where_it_is_offered_else_move(here: Serving, tmp_path: Path) -> None:
     data = made(tmp_path, 2)
 
