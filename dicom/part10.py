@@ -39,6 +39,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _short = Struct("<HH2sH").pack
 _long = Struct("<HH2sHI").pack
+_GROUP_LENGTH = _short(2, 0, b"UL", 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def meta_group(
         value = b'%b,"received_ns":%d%b' % (_SLOT, provenance.received_ns, private)
         value += b" " * (len(value) % 2)
         body += _long(2, 0x0102, b"OB", 0, len(value)) + value
-    return bytes(128) + b"DICM" + _short(2, 0, b"UL", 4) + len(body).to_bytes(4, "little") + body
+    return bytes(128) + b"DICM" + _GROUP_LENGTH + len(body).to_bytes(4, "little") + body
 
 
 @lru_cache
@@ -169,7 +170,7 @@ def read_meta(source: int | bytes | memoryview | Readable, *, lenient: bool = Fa
     if not prefixed and not lenient:
         raise InvalidDataSet("Not a DICOM file")
     cursor.position = 132 if prefixed else 4 if cursor.buffer[:4] == b"DICM" else 0
-    values = _read_group(cursor)
+    values = _read_group(cursor, trusted=not lenient)
     transfer_syntax_uid = _uid(values, _TRANSFER_SYNTAX_UID)
     if not transfer_syntax_uid:
         if not lenient:
@@ -186,13 +187,15 @@ def read_meta(source: int | bytes | memoryview | Readable, *, lenient: bool = Fa
     )
 
 
-def _read_group(cursor: Cursor) -> dict[int, bytes]:
-    """Elements of group 0002, whatever their group length says; the cursor ends behind them."""
+def _read_group(cursor: Cursor, *, trusted: bool) -> dict[int, bytes]:
+    """Elements of group 0002; the cursor ends behind them. `trusted`: as far as the group length says, since a data set
+    may begin with such elements, too (WIRE 9). Others write any length: then as far as the group goes."""
     values: dict[int, bytes] = {}
     # PS3.10 7.1: explicit VR little endian. Old toolkits wrote it in the transfer syntax of the data set.
     layout = LAYOUTS[False, cursor.buffer[cursor.position : cursor.position + 2] != b"\0\2"]
-    _read_regular(cursor, layout, values)
-    while cursor.more() and cursor.tag(layout) >> 16 == 2:
+    until = _end_of_group(cursor) if trusted else cursor.size
+    _read_regular(cursor, layout, values, until)
+    while cursor.offset < until and cursor.more() and cursor.tag(layout) >> 16 == 2:
         start, length = _form(cursor, layout)
         if length == UNDEFINED or not cursor.fits(start, length) or cursor.offset > _META_CAP:
             raise InvalidDataSet("File meta information cannot be read", offending_element=cursor.tag(layout))
@@ -205,9 +208,15 @@ def _read_group(cursor: Cursor) -> dict[int, bytes]:
     return values
 
 
-def _read_regular(cursor: Cursor, layout: Layout, values: dict[int, bytes]) -> None:
+def _end_of_group(cursor: Cursor) -> int:
+    """By File Meta Information Group Length; of the whole file, where the group does not begin with it."""
+    head = cursor.buffer[cursor.position : cursor.position + 12]
+    return cursor.offset + 12 + int.from_bytes(head[8:], "little") if head[:8] == _GROUP_LENGTH else cursor.size
+
+
+def _read_regular(cursor: Cursor, layout: Layout, values: dict[int, bytes], until: int) -> None:
     """The hot loop: as far as the window goes, and nothing is unusual."""
-    buffer, position, end = cursor.buffer, cursor.position, cursor.end
+    buffer, position, end = cursor.buffer, cursor.position, min(cursor.end, until - cursor.base)
     head, u32, short, long, limit = layout.head, layout.u32, layout.short, layout.long, end - 12
     while position <= limit:
         group, element, vr, length = head(buffer, position)

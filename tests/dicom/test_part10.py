@@ -78,6 +78,12 @@ def test_where_an_instance_came_from_survives_in_its_file(provenance: Provenance
         assert read_meta(opened.fileno()) == expected
 
 
+@pytest.mark.parametrize("head", [pack("<HH2sH", 2, 0x10, b"UI", 18), pack("<HHI", 2, 0x10, 18)])
+def test_a_data_set_that_begins_with_group_0002_stays_whole(head: bytes) -> None:
+    data_set = head + b"1.2.840.10008.1.2\0" + EXPLICIT_WRITER.element(0x00080018, "UI", b"1.2.3\0")
+    assert read_meta(sealed(ours()) + data_set) == Meta(CT, "1.2.3", EXPLICIT, len(ours()), PROVENANCE, DIGEST)
+
+
 def test_the_digest_slot_is_written_in_place_and_is_empty_until_then(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(ours())
