@@ -24,6 +24,7 @@ class Kind(StrEnum):
     VALUES = "values"  # several values in one column, separated by backslashes
     UID = "uid"
     NAME = "name"  # _key, _ideographic_key, _phonetic_key
+    NAMES = "names"  # the same columns, each with the keys of several names separated by backslashes
     ALPHABETIC_NAME = "alphabetic name"  # _key
     DATE = "date"  # _value
     TIME = "time"  # _value
@@ -31,7 +32,8 @@ class Kind(StrEnum):
     COUNT = "count"  # the column itself
 
 
-_GROUPS = {Kind.NAME: ("_key", "_ideographic_key", "_phonetic_key"), Kind.ALPHABETIC_NAME: ("_key",)}
+_ALL_GROUPS = ("_key", "_ideographic_key", "_phonetic_key")
+_GROUPS = {Kind.NAME: _ALL_GROUPS, Kind.NAMES: _ALL_GROUPS, Kind.ALPHABETIC_NAME: ("_key",)}
 _VALUE = {Kind.DATE: "_value", Kind.TIME: "_value", Kind.NUMBER: "_value", Kind.COUNT: ""}
 NOTHING = Q(pk__in=[])
 
@@ -119,7 +121,8 @@ def _name(key: Name, *, kind: Kind, column: str) -> Q:
             continue
         if number >= len(suffixes):
             return NOTHING  # a group that is not kept
-        found &= condition(group, kind=Kind.KEY, column=column + suffixes[number])
+        kept = Kind.VALUES if kind is Kind.NAMES else Kind.KEY
+        found &= condition(group, kind=kept, column=column + suffixes[number])
     return found
 
 

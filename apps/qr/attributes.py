@@ -138,7 +138,7 @@ ATTRIBUTES: dict[int, Attribute] = {
         _attribute(_ST, "IssuerOfAccessionNumberSequence", "issuer_of_accession_number", source=Source.ISSUER),
         _attribute(_ST, "ModalitiesInStudy", "modalities_in_study", Kind.VALUES),
         _attribute(_ST, "SOPClassesInStudy", "sop_classes_in_study", Kind.VALUES),
-        _attribute(_ST, "ReferringPhysicianName", "referring_physician_name", Kind.ALPHABETIC_NAME),
+        _attribute(_ST, "ReferringPhysicianName", "referring_physician_name", Kind.NAME),
         _attribute(_ST, "StudyDescription", "study_description", Kind.KEY),
         _attribute(_ST, "NameOfPhysiciansReadingStudy", "name_of_physicians_reading_study"),
         _attribute(_ST, "AdmittingDiagnosesDescription", "admitting_diagnoses_description", Kind.VALUES),
@@ -161,7 +161,7 @@ ATTRIBUTES: dict[int, Attribute] = {
         _attribute(_SE, "StationName", "station_name", Kind.KEY),
         _attribute(_SE, "InstitutionName", "institution_name", Kind.KEY),
         _attribute(_SE, "Manufacturer", "manufacturer", Kind.KEY),
-        _attribute(_SE, "PerformingPhysicianName", "performing_physician_name", Kind.ALPHABETIC_NAME),
+        _attribute(_SE, "PerformingPhysicianName", "performing_physician_name", Kind.NAMES),
         _attribute(_SE, "OperatorsName", "operators_name"),
         _attribute(
             _SE,

@@ -29,12 +29,18 @@ def _long_name(header: Header, tag: int) -> Value:
 
 def _name(header: Header, tag: int) -> Value:
     text = header.text(tag)[:NAME]
-    return text, name_key(text)
-
-
-def _patient_name(header: Header, tag: int) -> Value:
-    text = header.text(tag)[:NAME]
     return text, *(values.name_key(group)[:NAME] for group in values.name_groups(text))
+
+
+def _names(header: Header, tag: int) -> Value:
+    """Several; their keys of each group separated by backslashes."""
+    text = header.text(tag)[:NAME]
+    return text, *keys_of_names(text)
+
+
+def keys_of_names(text: str) -> tuple[str, ...]:
+    groups = zip(*(map(values.name_key, values.name_groups(name)) for name in text.split("\\")), strict=True)
+    return tuple("\\".join(keys)[:NAME] if any(keys) else "" for keys in groups)
 
 
 def name_key(text: str) -> str:
@@ -93,13 +99,10 @@ class Kind:
 TEXT_KIND = Kind(_text)
 SHORT = Kind(_short)
 LONG_NAME = Kind(_long_name, comparable=name_key)
-PERSON = Kind(_name, ("", "_key"), ("", ""), name_key)
-PATIENT_NAME = Kind(
-    _patient_name,
-    ("", "_key", "_ideographic_key", "_phonetic_key"),
-    ("", "", "", ""),
-    lambda text: values.name_key(text),
-)
+_GROUPS = ("", "_key", "_ideographic_key", "_phonetic_key")
+PERSON = Kind(_name, _GROUPS, ("", "", "", ""), name_key)
+PERSONS = Kind(_names, _GROUPS, ("", "", "", ""), name_key)
+PATIENT_NAME = Kind(_name, _GROUPS, ("", "", "", ""), lambda text: values.name_key(text))
 DATE = Kind(_date, ("", "_value"), ("", None))
 TIME = Kind(_time, ("", "_value"), ("", None))
 NUMBER = Kind(_number, ("", "_value"), ("", None))
@@ -157,7 +160,7 @@ SERIES = (
     Attribute("station_name", 0x00081010),
     Attribute("institution_name", 0x00080080),
     Attribute("manufacturer", 0x00080070),
-    Attribute("performing_physician_name", 0x00081050, PERSON),
+    Attribute("performing_physician_name", 0x00081050, PERSONS),
     Attribute("operators_name", 0x00081070, LONG_NAME, compared=False),
     Attribute("performed_procedure_step_start_date", 0x00400244, DATE),
     Attribute("performed_procedure_step_start_time", 0x00400245, TIME),

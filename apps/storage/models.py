@@ -74,6 +74,8 @@ class Study(models.Model):
     study_description = KeyField(max_length=TEXT, blank=True)
     referring_physician_name = models.CharField(max_length=NAME, blank=True)
     referring_physician_name_key = KeyField(max_length=NAME, blank=True, db_index=True)
+    referring_physician_name_ideographic_key = KeyField(max_length=NAME, blank=True, default="", db_default="")
+    referring_physician_name_phonetic_key = KeyField(max_length=NAME, blank=True, default="", db_default="")
     name_of_physicians_reading_study = models.CharField(max_length=NAME, blank=True)
     admitting_diagnoses_description = models.CharField(max_length=TEXT, blank=True)
     patient_age = models.CharField(max_length=TEXT, blank=True)
@@ -98,6 +100,11 @@ class Study(models.Model):
         indexes = [
             # `id` behind the key: keyset pages of one date walk the index.
             models.Index(fields=["study_date_value", "id"], name="storage_study_date"),
+            models.Index(
+                fields=["referring_physician_name_ideographic_key"],
+                name="storage_study_ideographic",
+                condition=~models.Q(referring_physician_name_ideographic_key=""),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -123,6 +130,8 @@ class Series(models.Model):
     manufacturer = KeyField(max_length=TEXT, blank=True)
     performing_physician_name = models.CharField(max_length=NAME, blank=True)
     performing_physician_name_key = KeyField(max_length=NAME, blank=True)
+    performing_physician_name_ideographic_key = KeyField(max_length=NAME, blank=True, default="", db_default="")
+    performing_physician_name_phonetic_key = KeyField(max_length=NAME, blank=True, default="", db_default="")
     operators_name = models.CharField(max_length=NAME, blank=True)
     performed_procedure_step_start_date = models.CharField(max_length=TEXT, blank=True)
     performed_procedure_step_start_date_value = models.DateField(null=True)

@@ -29,6 +29,7 @@ _MATCHING: Final[Mapping[Kind | None, str]] = {
     Kind.VALUES: "any of its values: single value, wildcard, list",
     Kind.UID: "list of UIDs",
     Kind.NAME: "name: wildcard, without case and accents, all component groups",
+    Kind.NAMES: "any of its names: wildcard, without case and accents, all component groups",
     Kind.ALPHABETIC_NAME: "name: wildcard, without case and accents",
     Kind.DATE: "single value, range",
     Kind.TIME: "single value, range",
