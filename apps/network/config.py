@@ -13,7 +13,7 @@ from apps.audit.trail import Actor
 from apps.fields import SecretField
 from apps.jobs import queue, schedules
 from apps.network.models import ConfigVersion, DicomwebServer, Listener, Peer, RefusedCaller
-from apps.network.rules import clean_ae_title, parse_address, peer_rules, resolve_nothing
+from apps.network.rules import ANYONE, clean_ae_title, parse_address, peer_rules, resolve_nothing
 from dicom.sop_classes import Service
 
 DEFAULT_LISTENER = "default"
@@ -92,7 +92,11 @@ def ensure_default_listener(host: str, port: int, ae_title: str, *, locked: Coll
 
 
 def accept(refused: RefusedCaller, *, principal: Principal) -> Peer:
-    """The peer that lets this caller in from now on: known by AE title and given his address too, or made new."""
+    """The peer that lets this caller in from now on: known by AE title and given his address too, or made new.
+
+    Raises ValidationError."""
+    if refused.calling_ae_title == ANYONE:
+        raise ValidationError(f"A caller that names itself {ANYONE} would let in whoever calls from its address.")
     with transaction.atomic():
         peer = _peer_for(refused)
         save(peer, principal=principal)

@@ -162,6 +162,17 @@ def test_accepting_a_disabled_peer_enables_it() -> None:
     assert (peer.name, peer.enabled, peer.address_ranges) == ("ct", True, "10.0.0.0/8")
 
 
+def test_a_caller_that_names_itself_as_anybody_is_not_accepted() -> None:
+    Peer.objects.create(name="all here", ae_title="*", address_ranges="10.1.0.0/16", services=["echo"], enabled=False)
+    caller = refusal("*")
+    with pytest.raises(ValidationError):
+        config.accept(caller, principal=ME)
+    row = Peer.objects.get(name="all here")
+    assert (row.enabled, row.address_ranges) == (False, "10.1.0.0/16")
+    assert Rules.load().caller("ELSE", "10.0.0.9") is None
+    assert RefusedCaller.objects.filter(pk=caller.pk).exists()
+
+
 def test_an_ipv6_caller_can_be_accepted() -> None:
     config.accept(refusal(address="2001:db8::7"), principal=ME)
     assert Rules.load().caller("CT1", "2001:db8::7")
