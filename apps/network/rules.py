@@ -16,6 +16,7 @@ from dicom.sop_classes import Service
 logger = logging.getLogger(__name__)
 
 ANYONE = "*"
+_RETRIEVALS = frozenset({Service.MOVE, Service.GET})
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str], Sequence[str]]
@@ -205,6 +206,11 @@ class Rules:
 
     def listener(self, name: str) -> ListenerRules | None:
         return next((listener for listener in self.listeners if listener.name == name), None)
+
+    def retrieve_ae_titles(self, finder: ListenerRules) -> Sequence[str]:
+        """Who hands over what this one finds (PS3.4 C.4.1.1.3.2): itself, or else the listeners that retrieve."""
+        able = {listener.name: listener.ae_title for listener in self.listeners if listener.services & _RETRIEVALS}
+        return [able[finder.name]] if finder.name in able else sorted(set(able.values())) or [finder.ae_title]
 
     @classmethod
     def load(cls, resolve: Resolve = resolve_now) -> Self:

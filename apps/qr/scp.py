@@ -56,7 +56,7 @@ def _answers(assoc: Association, session: Session, peer: PeerRules, message: Mes
         _query(peer, assoc, message),
         session.principal,
         transfer_syntax_uid=message.context.transfer_syntax,
-        retrieve_ae_title=session.listener.ae_title,
+        retrieve_ae_title="\\".join(session.rules.rules.retrieve_ae_titles(session.listener)),
     )
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from apps.qr.rows import Row, pages
 from apps.storage.models import Study
 from dicom.dimse import CommandField, associate
 from dicom.dimse.command import Tag, uid
+from dicom.sop_classes import Service
 from tests.peers import peer
 from tests.qr import rows
 from tests.qr.conftest import Serve
@@ -65,6 +67,19 @@ def test_an_answer_holds_exactly_the_keys_asked_for(archive: None, serve: Serve)
         StudyInstanceUID="1.1",
         SeriesInstanceUID="1.1.3",
     )
+
+
+def test_answers_of_a_listener_that_only_finds_name_those_that_retrieve(archive: None, serve: Serve) -> None:
+    serving = serve()
+    (default,) = serving.rules.rules.listeners
+    finder = replace(default, services=frozenset({Service.ECHO, Service.FIND}))
+    others = [
+        replace(default, name=title, ae_title=title, services=frozenset({service}))
+        for title, service in (("MOVES", Service.MOVE), ("GETS", Service.GET), ("TAKES", Service.STORE))
+    ]
+    serving.rules.rules = replace(serving.rules.rules, listeners=(finder, *others))
+    answers = serving.find(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.1")
+    assert values(answers, "RetrieveAETitle") == [["GETS", "MOVES"]]
 
 
 def test_unique_keys_above_the_level_are_answered_unasked(archive: None, serve: Serve) -> None:
