@@ -19,6 +19,10 @@ def _text(header: Header, tag: int) -> Value:
     return (header.text(tag)[:TEXT],)
 
 
+def _long_text(header: Header, tag: int) -> Value:
+    return (header.text(tag),)
+
+
 def _short(header: Header, tag: int) -> Value:
     return (header.text(tag)[:64],)
 
@@ -97,6 +101,7 @@ class Kind:
 
 
 TEXT_KIND = Kind(_text)
+LONG_TEXT = Kind(_long_text)  # longer than a line, or many values: whatever the scan has kept
 SHORT = Kind(_short)
 LONG_NAME = Kind(_long_name, comparable=name_key)
 _GROUPS = ("", "_key", "_ideographic_key", "_phonetic_key")
@@ -128,9 +133,9 @@ PATIENT = (
     Attribute("patient_birth_date", 0x00100030, DATE),
     Attribute("patient_birth_time", 0x00100032, compared=False),
     Attribute("patient_sex", 0x00100040),
-    Attribute("other_patient_ids", 0x00101000, compared=False),
+    Attribute("other_patient_ids", 0x00101000, LONG_TEXT, compared=False),
     Attribute("ethnic_group", 0x00102160, compared=False),
-    Attribute("patient_comments", 0x00104000, compared=False),
+    Attribute("patient_comments", 0x00104000, LONG_TEXT, compared=False),
 )
 STUDY = (
     Attribute("study_date", 0x00080020, DATE),
@@ -141,7 +146,7 @@ STUDY = (
     Attribute("study_description", 0x00081030),
     Attribute("referring_physician_name", 0x00080090, PERSON),
     Attribute("name_of_physicians_reading_study", 0x00081060, LONG_NAME, compared=False),
-    Attribute("admitting_diagnoses_description", 0x00081080, compared=False),
+    Attribute("admitting_diagnoses_description", 0x00081080, LONG_TEXT, compared=False),
     Attribute("patient_age", 0x00101010, compared=False),
     Attribute("patient_size", 0x00101020, compared=False),
     Attribute("patient_weight", 0x00101030, compared=False),

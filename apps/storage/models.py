@@ -32,9 +32,9 @@ class Patient(models.Model):
     patient_birth_date_value = models.DateField(null=True)
     patient_birth_time = models.CharField(max_length=TEXT, blank=True)
     patient_sex = KeyField(max_length=TEXT, blank=True)
-    other_patient_ids = models.CharField(max_length=TEXT, blank=True)
+    other_patient_ids = models.TextField(blank=True)
     ethnic_group = models.CharField(max_length=TEXT, blank=True)
-    patient_comments = models.CharField(max_length=TEXT, blank=True)
+    patient_comments = models.TextField(blank=True)
     sources = models.JSONField(default=dict)
 
     class Meta:
@@ -77,7 +77,7 @@ class Study(models.Model):
     referring_physician_name_ideographic_key = KeyField(max_length=NAME, blank=True, default="", db_default="")
     referring_physician_name_phonetic_key = KeyField(max_length=NAME, blank=True, default="", db_default="")
     name_of_physicians_reading_study = models.CharField(max_length=NAME, blank=True)
-    admitting_diagnoses_description = models.CharField(max_length=TEXT, blank=True)
+    admitting_diagnoses_description = models.TextField(blank=True)
     patient_age = models.CharField(max_length=TEXT, blank=True)
     patient_size = models.CharField(max_length=TEXT, blank=True)
     patient_weight = models.CharField(max_length=TEXT, blank=True)

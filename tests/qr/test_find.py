@@ -249,6 +249,20 @@ def test_a_sequence_comes_back_as_the_images_had_it(folders: None, serve: Serve)
     assert answer.SpecificCharacterSet == "ISO_IR 100"
 
 
+def test_comments_and_lists_longer_than_a_line_are_matched_and_answered_whole(folders: None, serve: Serve) -> None:
+    ds = dcmread(BytesIO(data_set()), force=True)
+    ds.PatientComments = "\r\n".join(["comes in a wheelchair"] * 80)
+    ds.OtherPatientIDs = [f"OTHER-HOSPITAL-{number:03}" for number in range(100)]
+    ds.AdmittingDiagnosesDescription = [f"diagnosis {number:03}" for number in range(100)]
+    receive(encode(ds, False, True) or b"")
+    index()
+    keys = {"OtherPatientIDs": "OTHER-HOSPITAL-099", "AdmittingDiagnosesDescription": "*sis 09?"}
+    (_, answer), *_ = serve().find(QueryRetrieveLevel="STUDY", PatientComments="", **keys)
+    assert answer is not None
+    for keyword in ("PatientComments", "OtherPatientIDs", "AdmittingDiagnosesDescription"):
+        assert answer[keyword].value == ds[keyword].value
+
+
 def test_more_patterns_than_a_database_takes_are_refused(archive: None, serve: Serve) -> None:
     answers = serve().find(QueryRetrieveLevel="STUDY", AccessionNumber=[f"{number}*" for number in range(2000)])
     assert statuses(answers) == [MISMATCH]
