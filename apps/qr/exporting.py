@@ -25,9 +25,9 @@ from apps.jobs.kind import NotAllowed, Planned
 from apps.jobs.models import Job
 from apps.jobs.run import JobError, JobRun, TryAgain
 from apps.qr import retrieve, wado
+from apps.qr.asked import LEVELS, uids_by_level
 from apps.qr.folders import Folders
 from apps.qr.retrieve import Instances, Stored
-from apps.qr.sending import LEVELS, uids_of
 from apps.storage import archive
 from apps.storage.models import Instance
 from dicom.errors import DicomError, InvalidDataSet
@@ -66,12 +66,7 @@ def check(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
     said = fields(arguments, *LEVELS, "dicomdir")
     if not isinstance(said.get("dicomdir", False), bool):
         raise InvalidRequest({"dicomdir": "true or false"})
-    asked = {field: uids_of(said, field) for field in LEVELS if said.get(field)}
-    if not asked:
-        raise InvalidRequest({"study_instance_uids": "What is to be exported? One of " + ", ".join(LEVELS)})
-    for field, uids in asked.items():
-        if not retrieve.exist(principal, retrieve.by_any(LEVELS[field], uids)):
-            raise InvalidRequest({field: "Nothing of this is here"})
+    asked = uids_by_level(principal, said, done="exported")
     return Planned({**asked, "dicomdir": said.get("dicomdir", False)})
 
 

@@ -25,6 +25,7 @@ from apps.network.models import Peer
 from apps.network.pacing import pace_of
 from apps.network.tls import InvalidTls
 from apps.qr import retrieve
+from apps.qr.asked import LEVELS, uids_by_level
 from apps.qr.retrieve import Retrieval
 from apps.storage.attempts import Outcome
 from apps.storage.lanes import Lanes
@@ -33,14 +34,7 @@ from apps.storage.sources import Archived, Source
 from dicom import status
 from dicom.dimse import Timeouts
 from dicom.sop_classes import Service
-from dicom.values import clean_uid, is_uid
 
-LEVELS: Final = {
-    "study_instance_uids": "StudyInstanceUID",
-    "series_instance_uids": "SeriesInstanceUID",
-    "sop_instance_uids": "SOPInstanceUID",
-}
-MOST: Final = 10_000  # UIDs in one request; a study may have as many instances as it likes
 EXAMPLE: Final = {"peer": "workstation", "study_instance_uids": ["1.2.840.113619.2.1.1"]}
 
 # A destination that is down for a weekend, or nearly a week, gets everything afterwards, within ten minutes.
@@ -73,25 +67,8 @@ def check(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
         peer_named(name)
     except NoSuchPeer as error:
         raise InvalidRequest({"peer": str(error) if name else "is needed"}) from error
-    asked = {field: uids_of(document, field) for field in LEVELS if document.get(field)}
-    if not asked:
-        raise InvalidRequest({"study_instance_uids": "What is to be sent? One of " + ", ".join(LEVELS)})
-    for field, uids in asked.items():
-        if not retrieve.exist(principal, retrieve.by_any(LEVELS[field], uids)):
-            raise InvalidRequest({field: "Nothing of this is here"})
+    asked = uids_by_level(principal, document, done="sent")
     return Planned({"peer": name, **asked}, peer=name)
-
-
-def uids_of(document: Mapping[str, Any], field: str) -> list[str]:
-    values = document[field]
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise InvalidRequest({field: "a list of UIDs"})
-    if len(values) > MOST:
-        raise InvalidRequest({field: f"{MOST} at most"})
-    uids = list(dict.fromkeys(map(clean_uid, values)))
-    if wrong := next((uid for uid in uids if not is_uid(uid)), None):
-        raise InvalidRequest({field: f"{wrong[:80]!r} is no UID"})
-    return uids
 
 
 def send(run: JobRun) -> None:

@@ -18,14 +18,14 @@ from apps.network import dicomweb
 from apps.network.database import give_back
 from apps.network.dicomweb import Answer, DicomwebClient, DicomwebFailed, NoSuchServer, Refused, server_named
 from apps.qr import retrieve, wado
+from apps.qr.asked import LEVELS, uids_by_level
 from apps.qr.retrieve import Instances, Stored
-from apps.qr.sending import LEVELS, MOST, SOON
+from apps.qr.sending import SOON
 from apps.qr.web_retrieving import called
 from dicom import status
 from dicom.errors import DicomError
 from dicom.media import DICOM
 from dicom.multipart import content_type
-from dicom.values import is_uid
 
 _PAGE: Final = 100  # instances of a request
 _BYTES: Final = 64 << 20  # after which no further one goes with them
@@ -48,19 +48,8 @@ def check(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
         server_named(name)
     except NoSuchServer as error:
         raise InvalidRequest({"server": str(error) if name else "is needed"}) from error
-    asked = {field: _uids(said[field], field) for field in LEVELS if said.get(field)}
-    if not asked:
-        raise InvalidRequest({"study_instance_uids": "What is to be sent? One of " + ", ".join(LEVELS)})
-    for field, uids in asked.items():
-        if not retrieve.exist(principal, retrieve.by_any(LEVELS[field], uids)):
-            raise InvalidRequest({field: "Nothing of this is here"})
+    asked = uids_by_level(principal, said, done="sent")
     return Planned({"server": name, **asked}, peer=name)
-
-
-def _uids(said: Any, field: str) -> list[str]:
-    if not isinstance(said, list) or len(said) > MOST or not all(isinstance(uid, str) and is_uid(uid) for uid in said):
-        raise InvalidRequest({field: f"a list of at most {MOST} UIDs"})
-    return list(dict.fromkeys(said))
 
 
 def stow(run: JobRun) -> None:

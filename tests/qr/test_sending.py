@@ -18,6 +18,7 @@ from apps.jobs.runner import run_due
 from apps.network import config
 from apps.network.models import DicomwebServer, Peer
 from apps.qr import sending
+from apps.qr.asked import LEVELS
 from apps.storage import archive
 from apps.storage.models import Instance
 from dicom.dimse import Association
@@ -42,7 +43,7 @@ def test_what_is_asked_for_is_checked() -> None:
     for name in ("nobody", "off", "caller", ""):
         with pytest.raises(InvalidRequest, match="peer: "):
             asked(name)
-    for field in sending.LEVELS:
+    for field in LEVELS:
         for wrong in (["1.2.x"], ["9.9.9"], "1.2.3", [1], [""], ["1" * 65]):
             with pytest.raises(InvalidRequest, match=f"{field}: "):
                 asked(**{field: wrong})  # type: ignore[arg-type]
