@@ -136,6 +136,10 @@ class Campaign:
                 self.chance.choice(children).kill()
 
     def _kill_listeners(self) -> None:
+        self._end_listeners()
+        self.run_role("listeners")
+
+    def _end_listeners(self) -> None:
         """The parent and its children, as when a container is killed."""
         parent = psutil.Process(self.node.processes["listeners"].pid)
         children = parent.children()
@@ -144,7 +148,6 @@ class Campaign:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
         psutil.wait_procs(children, timeout=10)
-        self.run_role("listeners")
 
     def _kill_indexer(self) -> None:
         self.node.kill("indexer")
@@ -173,13 +176,7 @@ class Campaign:
             line.send(wire.p_data(1, 0, data_set[start : start + 16000]))
 
     def _kill_listeners_and_indexer(self) -> None:
-        parent = psutil.Process(self.node.processes["listeners"].pid)
-        children = parent.children()
-        self.node.kill("listeners")
-        for child in children:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
-        psutil.wait_procs(children, timeout=10)
+        self._end_listeners()
         self.node.kill("indexer")
         self.run_role("indexer")
         time.sleep(self.chance.uniform(0.5, 2))

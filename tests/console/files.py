@@ -32,6 +32,23 @@ def write(path: Path, *, uid: str, number: int = 1, **values: Any) -> None:
     dataset.save_as(path)
 
 
+def two_series_each(folder: Path, *, studies: int) -> None:
+    """Studies 1.2.3.1 and on, of Doe^John^1 and on, with one image in either series."""
+    folder.mkdir()
+    for number in range(1, studies + 1):
+        for series in (1, 2):
+            write(
+                folder / f"{number}-{series}.dcm",
+                uid=f"1.2.3.{number}",
+                SeriesInstanceUID=f"1.2.3.{number}.{series}",
+                SeriesNumber=str(series),
+                SeriesDescription=f"Series {series}",
+                PatientName=f"Doe^John^{number}",
+                PatientID=f"P{number}",
+                Modality="CT",
+            )
+
+
 def stack(folder: Path, uid: str, count: int) -> None:
     """Slices of 64 x 64, each a little brighter than the one before, with a rectangle of bone."""
     for number in range(1, count + 1):

@@ -28,20 +28,7 @@ SHOTS = os.environ.get("PACS_SCREENSHOTS", "")
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     folder = tmp_path_factory.mktemp("export")
-    (folder / "files").mkdir()
-    for number in (1, 2, 3):
-        for series in (1, 2):
-            files.write(
-                folder / "files" / f"{number}-{series}.dcm",
-                uid=f"1.2.3.{number}",
-                SeriesInstanceUID=f"1.2.3.{number}.{series}",
-                SOPInstanceUID=f"1.2.3.{number}.{series}.1",
-                SeriesNumber=str(series),
-                SeriesDescription=f"Series {series}",
-                PatientName=f"Doe^John^{number}",
-                PatientID=f"P{number}",
-                Modality="CT",
-            )
+    files.two_series_each(folder / "files", studies=3)
     with Node(folder) as running:
         running.manage("prepare")
         running.manage("import", str(folder / "files"))

@@ -29,20 +29,7 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreScp]:
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory, receiver: StoreScp) -> Iterator[Node]:
     folder = tmp_path_factory.mktemp("send")
-    (folder / "files").mkdir()
-    for number in range(1, 5):
-        for series in (1, 2):
-            files.write(
-                folder / "files" / f"{number}-{series}.dcm",
-                uid=f"1.2.3.{number}",
-                SeriesInstanceUID=f"1.2.3.{number}.{series}",
-                SOPInstanceUID=f"1.2.3.{number}.{series}.1",
-                SeriesNumber=str(series),
-                SeriesDescription=f"Series {series}",
-                PatientName=f"Doe^John^{number}",
-                PatientID=f"P{number}",
-                Modality="CT",
-            )
+    files.two_series_each(folder / "files", studies=4)
     with Node(folder) as running:
         running.manage("prepare")
         running.manage("import", str(folder / "files"))

@@ -14,6 +14,7 @@ from pydicom.data import get_testdata_file
 
 from pacs.client import examples
 from pacs.management.commands.dicom import VERBS
+from tests.certificates import Certificate
 from tests.node import free_port, listens, wait_for
 from tests.peers import peer
 from tests.qr import rows
@@ -42,24 +43,14 @@ def run(*arguments: str) -> tuple[str, int]:
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    key, pem = folder / "key.pem", folder / "cert.pem"
-    subprocess.run(
-        [
-            peer("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", pem,
-        ],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    return key, pem
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return Certificate.make(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module")
-def storescp(certificate: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+def storescp(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """DCMTK's, over TLS, which wants to see a certificate."""
-    key, pem = certificate
+    key, pem = certificate.key, certificate.pem
     folder, port = tmp_path_factory.mktemp("stored"), free_port()
     command = [
         peer("storescp"),
@@ -82,13 +73,13 @@ def storescp(certificate: tuple[Path, Path], tmp_path_factory: pytest.TempPathFa
             process.terminate()
 
 
-def ours(certificate: tuple[Path, Path]) -> list[str]:
-    key, pem = certificate
+def ours(certificate: Certificate) -> list[str]:
+    key, pem = certificate.key, certificate.pem
     return ["--ca", str(pem), "--certificate", str(pem), "--private-key", str(key)]
 
 
 def test_echo_and_store_go_over_tls_with_a_certificate_of_ours(
-    storescp: tuple[str, Path], certificate: tuple[Path, Path]
+    storescp: tuple[str, Path], certificate: Certificate
 ) -> None:
     address, folder = storescp
     assert "answers" in run("echo", address, *ours(certificate))[0]
@@ -99,9 +90,9 @@ def test_echo_and_store_go_over_tls_with_a_certificate_of_ours(
 
 
 def test_a_certificate_that_nobody_vouches_for_is_not_taken_unless_told_so(
-    storescp: tuple[str, Path], certificate: tuple[Path, Path]
+    storescp: tuple[str, Path], certificate: Certificate
 ) -> None:
-    key, pem = certificate
+    key, pem = certificate.key, certificate.pem
     said, status = run("echo", storescp[0], "--tls", "--certificate", str(pem), "--private-key", str(key))
     assert status == 2
     assert "certificate" in said.lower()

@@ -10,36 +10,27 @@ import pytest
 from dicom.dimse import ConnectFailed, FileSlice, Message, Timeouts, associate
 from dicom.dimse.association import Association
 from tests.campaigns.wire import Ended, Line, associate_rq
+from tests.certificates import Certificate
 from tests.dicom.dimse.conftest import Serve
 from tests.dicom.dimse.sides import CT_IMAGE_STORAGE, EXPLICIT, IMPLICIT, VERIFICATION, wait_for
 from tests.peers import peer
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    key, pem = folder / "key.pem", folder / "cert.pem"
-    subprocess.run(
-        [
-            peer("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", pem,
-        ],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    return key, pem
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return Certificate.make(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
-def server_side(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+def server_side(certificate: Certificate) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate[1], certificate[0])
+    context.load_cert_chain(certificate.pem, certificate.key)
     return context
 
 
 @pytest.fixture
-def client_side(certificate: tuple[Path, Path]) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(certificate[1]))
+def client_side(certificate: Certificate) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(certificate.pem))
 
 
 CONTEXTS = [(VERIFICATION, [IMPLICIT]), (CT_IMAGE_STORAGE, [EXPLICIT])]
@@ -73,10 +64,11 @@ def test_everything_goes_over_tls_in_both_directions(
     assert set(running.acceptor.store.data.values()) == {file.read_bytes()[1:5_000_001]}
 
 
-def test_echoscu_over_tls(serve: Serve, server_side: ssl.SSLContext, certificate: tuple[Path, Path]) -> None:
+def test_echoscu_over_tls(serve: Serve, server_side: ssl.SSLContext, certificate: Certificate) -> None:
+    key, pem = certificate.key, certificate.pem
     running = serve(tls=server_side)
     done = subprocess.run(
-        [peer("echoscu"), "+tls", *certificate, "+cf", certificate[1], "127.0.0.1", str(running.port)],
+        [peer("echoscu"), "+tls", key, pem, "+cf", pem, "127.0.0.1", str(running.port)],
         capture_output=True,
         text=True,
         timeout=30,
@@ -119,15 +111,15 @@ def test_a_plain_peer_is_named_as_the_cause(serve: Serve, client_side: ssl.SSLCo
 
 
 def test_a_client_without_certificate_is_refused_where_one_is_wanted(
-    serve: Serve, server_side: ssl.SSLContext, client_side: ssl.SSLContext, certificate: tuple[Path, Path]
+    serve: Serve, server_side: ssl.SSLContext, client_side: ssl.SSLContext, certificate: Certificate
 ) -> None:
     server_side.verify_mode = ssl.CERT_REQUIRED
-    server_side.load_verify_locations(certificate[1])
+    server_side.load_verify_locations(certificate.pem)
     running = serve(tls=server_side)
     with pytest.raises(Exception, match=r"lost|broke|closed|TLS"):
         call(running.address, client_side)
     assert running.acceptor.requests == []
-    client_side.load_cert_chain(certificate[1], certificate[0])
+    client_side.load_cert_chain(certificate.pem, certificate.key)
     with call(running.address, client_side) as assoc:
         assert assoc.c_echo().status == 0
 
