@@ -1,5 +1,7 @@
 """What a peer or a caller can be told; everything else is a bug and flies to the one place that logs it."""
 
+from collections.abc import Mapping
+
 
 class DicomError(Exception):
     """The request cannot be done; `str()` is fit for an Error Comment or an HTTP body: no patient data, no path."""
@@ -19,6 +21,14 @@ class InvalidValue(DicomError):
     def __init__(self, comment: str, *, tag: int | None = None) -> None:
         super().__init__(comment)
         self.tag = tag
+
+
+class InvalidFields(DicomError):
+    """`errors`: what is wrong, by the name of the field, parameter or attribute."""
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {why}" for name, why in errors.items()))
+        self.errors = dict(errors)
 
 
 class CannotReencode(DicomError):

@@ -23,7 +23,7 @@ from apps.accounts.body import RequestBody
 from apps.accounts.http import ProblemRenderer, Untouched
 from apps.accounts.principal import Principal
 from apps.accounts.users import asking
-from dicom.errors import DicomError, InvalidValue
+from dicom.errors import DicomError, InvalidFields, InvalidValue
 from dicom.media import accepted, choose
 from dicom.multipart import content_type
 from dicom.sop_classes import Service
@@ -39,14 +39,8 @@ Params = Mapping[str, Sequence[str]]
 Filters = Mapping[str, Callable[[Sequence[str]], Q]]
 
 
-class InvalidRequest(DicomError):
-    """`errors`: what is wrong, by the name of the field or the parameter."""
-
+class InvalidRequest(InvalidFields):
     http_status = 400
-
-    def __init__(self, errors: Mapping[str, str]) -> None:
-        super().__init__("; ".join(f"{name}: {why}" for name, why in errors.items()))
-        self.errors = dict(errors)
 
 
 class NoJson(DicomError):

@@ -19,7 +19,7 @@ from apps.worklist.models import (
     WorklistPatient,
 )
 from apps.worklist.order import InvalidOrder, Order, columns
-from dicom.errors import DicomError
+from dicom.errors import InvalidFields
 from dicom.values import name_key, new_uid
 
 Changes = dict[str, list[Any]]  # attribute: [before, after]
@@ -36,14 +36,10 @@ _PERSON: Final[Mapping[str, Callable[[str], str]]] = {
 BEGUN: Final = (StepStatus.STARTED, StepStatus.COMPLETED, StepStatus.DISCONTINUED)
 
 
-class Disagreement(DicomError):
+class Disagreement(InvalidFields):
     """What was given and what is there exclude each other; `errors` says what, by name of the attribute."""
 
     http_status = 409
-
-    def __init__(self, errors: Mapping[str, str]) -> None:
-        super().__init__("; ".join(f"{name}: {why}" for name, why in errors.items()))
-        self.errors = dict(errors)
 
 
 def create(order: Order, *, update_patient: bool) -> tuple[ScheduledProcedureStep, Changes]:

@@ -9,7 +9,7 @@ from apps.worklist.attributes import BY_NAME, Attribute, Level, level_of
 from apps.worklist.models import NAME, TEXT
 from dicom import values
 from dicom.dicomjson import Json
-from dicom.errors import DicomError
+from dicom.errors import InvalidFields
 
 Items: TypeAlias = tuple[Json, ...]  # of a sequence, in the DICOM JSON model
 
@@ -20,14 +20,8 @@ _LONG: Final = frozenset({"ST", "LT"})
 LONGEST_DURATION: Final = 24 * 60
 
 
-class InvalidOrder(DicomError):
-    """`errors`: what is wrong, by name of the attribute."""
-
+class InvalidOrder(InvalidFields):
     http_status = 400
-
-    def __init__(self, errors: Mapping[str, str]) -> None:
-        super().__init__("; ".join(f"{name}: {why}" for name, why in errors.items()))
-        self.errors = dict(errors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
