@@ -118,6 +118,8 @@ def _open_file(fd: int, path: Path, report: Report) -> str | None:
     try:
         meta = part10.read_meta(fd, lenient=True)
     except InvalidDataSet:
+        if os.pread(fd, 4, 128) == b"DICM":  # what is left of one
+            raise
         report.not_dicom += 1
         return None
     if meta.is_dicomdir:

@@ -1,6 +1,7 @@
 """What can be sent: instances of the archive, and files that lie anywhere."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -76,8 +77,10 @@ class ForeignFile:
     @classmethod
     def read(cls, path: Path) -> Self:
         """UIDs as the data set says, as a receiver will. Raises InvalidDataSet, OSError."""
-        fd = os.open(path, os.O_RDONLY)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would keep us waiting for who writes into it
         try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise InvalidDataSet("No file, but a device, a pipe or a socket")
             size = os.fstat(fd).st_size
             small = memoryview(os.pread(fd, size, 0)) if size <= WINDOW else None
             meta = part10.read_meta(fd if small is None else small, lenient=True)

@@ -1,17 +1,20 @@
 """What the command line of `manage.py dicom` takes: one function for each verb that takes more than a peer."""
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 
 from apps.mpps import scu
+from apps.network.validators import validate_ae_title
 from pacs.client import examples, tls
 
 LEVELS: Final = ("patient", "study", "series", "image")
+_DAY: Final = 86_400.0
 
 
 def add(parser: CommandParser) -> None:
@@ -23,13 +26,44 @@ def add(parser: CommandParser) -> None:
             take(made)
 
 
+def ae_title(text: str) -> str:
+    try:
+        validate_ae_title(text)
+    except ValidationError as error:
+        raise ArgumentTypeError(error.messages[0]) from error
+    return text
+
+
+def seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= _DAY:
+        raise ArgumentTypeError("more than 0 seconds, and no more than a day")
+    return value
+
+
+def count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ArgumentTypeError("0 or more")
+    return value
+
+
+def port(text: str) -> int:
+    value = int(text)
+    if not 0 < value < 65536:
+        raise ArgumentTypeError("a port is 1 to 65535")
+    return value
+
+
 def _peer(parser: ArgumentParser) -> None:
     parser.add_argument(
         "target", metavar="PEER", help="Name or AE title of a peer, or AET@HOST:PORT; find asks several: A,B."
     )
-    parser.add_argument("--calling", default=settings.AE_TITLE, metavar="AET", help="Our AE title (%(default)s).")
+    parser.add_argument(
+        "--calling", type=ae_title, default=settings.AE_TITLE, metavar="AET", help="Our AE title (%(default)s)."
+    )
     parser.add_argument("--json", action="store_true", help="One JSON object a line.")
-    parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="For an answer (%(default)s).")
+    parser.add_argument("--timeout", type=seconds, default=60, metavar="SECONDS", help="For an answer (%(default)s).")
     tls.add_arguments(parser)
 
 
@@ -50,7 +84,7 @@ def _level(parser: ArgumentParser) -> None:
 
 
 def _limit(parser: ArgumentParser) -> None:
-    parser.add_argument("--limit", type=int, default=0, metavar="N", help="Cancel after N answers.")
+    parser.add_argument("--limit", type=count, default=0, metavar="N", help="Cancel after N answers.")
 
 
 def _store(parser: ArgumentParser) -> None:
@@ -65,7 +99,7 @@ def _get(parser: ArgumentParser) -> None:
 
 
 def _move(parser: ArgumentParser) -> None:
-    parser.add_argument("--destination", default=settings.AE_TITLE, metavar="AET", help="Default: us.")
+    parser.add_argument("--destination", type=ae_title, default=settings.AE_TITLE, metavar="AET", help="Default: us.")
 
 
 def _worklist(parser: ArgumentParser) -> None:
@@ -79,9 +113,9 @@ def _commit(parser: ArgumentParser) -> None:
         "-k StudyInstanceUID=1.2.3"
     )
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH")
-    parser.add_argument("--wait", type=float, default=60, metavar="SECONDS", help="For the report (%(default)s).")
+    parser.add_argument("--wait", type=seconds, default=60, metavar="SECONDS", help="For the report (%(default)s).")
     own = "Take the report on an association of the peer's own as well; it must know us by this port."
-    parser.add_argument("--listen", type=int, metavar="PORT", help=own)
+    parser.add_argument("--listen", type=port, metavar="PORT", help=own)
 
 
 def _mpps(parser: ArgumentParser) -> None:

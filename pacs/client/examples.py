@@ -6,7 +6,8 @@ from typing import Final
 EXIT: Final = """exit status:
   0  the peer did all of it
   1  it refused or failed some
-  2  there was no association, or the command line is wrong"""
+  2  there was no association, or the command line is wrong
+  130  somebody pressed Ctrl-C"""
 
 _OF: Final[Mapping[str, tuple[str, ...]]] = {
     "echo": ("CT1", "PACS@10.0.0.5:104", "--tls --ca ca.pem PACS@archive.example:2762"),

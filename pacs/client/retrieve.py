@@ -19,6 +19,10 @@ _RARE = tuple(
 )
 
 
+class NoFolder(ValueError):
+    """What is retrieved cannot be written there."""
+
+
 def storage_kinds(wanted: Sequence[str]) -> dict[str, Sequence[str]]:
     """Storage classes to take, those named first: SOP class -> transfer syntaxes."""
     ordered = sorted(STORAGE_SOP_CLASSES, key=lambda uid: uid.startswith(_RARE))
@@ -34,7 +38,10 @@ def get(
     folder: Path,
     classes: Sequence[str],
 ) -> bool:
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NoFolder(f"{folder}: {error.strerror or error}") from error
     keeper = scu.IntoFolder(folder)
     kinds = storage_kinds(classes)
     with (

@@ -5,9 +5,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.exceptions import ValidationError
+
 from apps.network.calling import secured
 from apps.network.models import Peer
 from apps.network.tls import InvalidTls
+from apps.network.validators import validate_ae_title
 from apps.storage.scu import Kind, Sender
 from dicom.dimse import Association, Timeouts, associate
 
@@ -36,6 +39,10 @@ def parse(text: str) -> Target:
     host, _, port = address.rpartition(":")
     if not ae_title or not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise InvalidTarget(f"{text!r} is not AET@HOST:PORT, such as CT1@10.0.0.5:104")
+    try:
+        validate_ae_title(ae_title)
+    except ValidationError as error:
+        raise InvalidTarget(f"{text!r}: {error.messages[0]}") from error
     return Target(ae_title, host.strip("[]"), int(port))
 
 

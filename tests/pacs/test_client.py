@@ -1,7 +1,11 @@
 """`manage.py dicom`, against our own listeners and against programs of others."""
 
 import json
+import os
+import signal
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +17,9 @@ from dicom import part10
 from dicom.encoding import encode_elements, read_identifier
 from dicom.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from pacs.client import keys
-from tests.node import Node, free_port, listens, wait_for
+from tests.node import ROOT, Node, free_port, listens, wait_for
 from tests.peers import peer
+from tests.remotes import deaf
 
 CT = str(get_testdata_file("CT_small.dcm"))
 MR = str(get_testdata_file("MR_small.dcm"))
@@ -62,6 +67,59 @@ def test_a_target_that_cannot_be_called_is_told_with_what_it_should_look_like(ar
     done = dicom(archive, "echo", target=target)
     assert done.returncode == 2
     assert "AET@HOST:PORT" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("echo", "--calling", "TOO-LONG-AN-AE-TITLE"),
+        ("echo", "--timeout", "-5"),
+        ("echo", "--timeout", "nan"),
+        ("find", "--limit", "-1"),
+        ("move", "--destination", "A\\B", "-k", "StudyInstanceUID=1.2.3"),
+        ("commit", CT, "--listen", "70000"),
+        ("get", "--to", "/proc/here", "-k", "StudyInstanceUID=1.2.3"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_words_and_by_the_exit_status(archive: Node, arguments: list[str]) -> None:
+    done = dicom(archive, *arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "rror: " in done.stderr
+
+
+def test_the_patience_that_was_asked_for_holds_for_the_association_too(archive: Node) -> None:
+    with deaf(threading.Event()) as port:
+        done = archive.manage("dicom", "echo", f"X@127.0.0.1:{port}", "--timeout", "0.5", check=False, timeout=25)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "CommandError: Timed out waiting for the answer to the association request\n",
+    )
+
+
+def test_who_presses_ctrl_c_is_told_so_and_nothing_of_the_program(archive: Node) -> None:
+    heard = threading.Event()
+    with deaf(heard) as port:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "dicom", "echo", f"X@127.0.0.1:{port}"],
+            cwd=ROOT,
+            env=archive.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert heard.wait(60)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert (process.returncode, said) == (130, "CommandError: Interrupted\n")
+
+
+def test_a_pipe_among_the_files_keeps_nobody_waiting(archive: Node, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = archive.manage(
+        "dicom", "store", f"PACS@{archive.host}:{archive.dimse_port}", str(tmp_path), "--json", check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert json.loads(done.stdout.splitlines()[0])["error"] == "No file, but a device, a pipe or a socket"
 
 
 def test_a_peer_is_called_by_its_name(archive: Node) -> None:

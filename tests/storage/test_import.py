@@ -60,6 +60,14 @@ def test_what_is_refused_is_listed_with_the_reason_and_the_rest_comes_in(tmp_pat
     assert report.refused == [(str(folder / "no study"), "C000: Study Instance UID is missing")]
 
 
+@pytest.mark.parametrize("kept", [140, 200, 340])
+def test_what_is_left_of_a_file_is_named_and_not_passed_over(kept: int, tmp_path: Path) -> None:
+    whole = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
+    (tmp_path / "cut.dcm").write_bytes(whole[:kept])
+    report = imported(tmp_path)
+    assert (report.not_dicom, [path for path, _ in report.refused]) == (0, [str(tmp_path / "cut.dcm")])
+
+
 def test_the_bytes_of_a_foreign_file_are_kept_from_its_first_data_set_byte(archive: Path) -> None:
     source = Path(str(get_testdata_file("CT_small.dcm")))
     assert imported(source).imported == 1

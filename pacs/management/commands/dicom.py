@@ -5,7 +5,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from apps.network.validators import validate_ae_title
 from apps.qr.attributes import InformationModel
 from dicom.dimse import Timeouts
 from dicom.errors import DicomError
@@ -34,7 +33,7 @@ SHOWN_OF_A_STEP = (
     f"{_STEP}.ScheduledProcedureStepStatus",
 )
 Key = tuple[keys.Path, str]
-DIFFERS, NO_ASSOCIATION = 1, 2  # exit statuses
+DIFFERS, NO_ASSOCIATION, INTERRUPTED = 1, 2, 130  # exit statuses
 
 
 class Command(BaseCommand):
@@ -47,8 +46,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         report = Report(self.stdout, as_json=options["json"])
         try:
-            validate_ae_title(options["calling"])
-            timeouts = Timeouts(connect=min(10, options["timeout"]), dimse=options["timeout"])
+            seconds = options["timeout"]
+            timeouts = Timeouts(connect=min(10, seconds), acse=min(30, seconds), dimse=seconds)
             secured = tls.context(options)
             callers = {
                 name: target.Caller(target.find(name), options["calling"], timeouts, secured)
@@ -59,9 +58,11 @@ class Command(BaseCommand):
             else:
                 (caller,) = callers.values()
                 good = VERBS[options["verb"]](caller, report, options)
-        except (target.InvalidTarget, keys.InvalidKey, DicomError) as error:
+        except (target.InvalidTarget, keys.InvalidKey, retrieve.NoFolder, DicomError) as error:
             report.record("", error=str(error))
             raise CommandError(str(error), returncode=NO_ASSOCIATION) from error
+        except KeyboardInterrupt as error:
+            raise CommandError("Interrupted", returncode=INTERRUPTED) from error
         if not good:
             raise SystemExit(DIFFERS)
 
