@@ -98,6 +98,8 @@ def commit(run: JobRun) -> None:
     peer = peer_of(run)
     request = request or _prepared(run, peer)
     if request is None:
+        if "job" not in run.arguments and not CommitmentRequest.objects.filter(job=run.job).exists():
+            raise JobError("Nothing of what was asked for is here")
         run.log("There is nothing to ask for")
         return
     failpoint("commitment.prepared")

@@ -28,6 +28,7 @@ from apps.qr import retrieve, wado
 from apps.qr.asked import LEVELS, uids_by_level
 from apps.qr.folders import Folders
 from apps.qr.retrieve import Instances, Stored
+from apps.qr.sending import asked_for, say_missing
 from apps.storage import archive
 from apps.storage.models import Instance
 from dicom.errors import DicomError, InvalidDataSet
@@ -95,10 +96,13 @@ def fetch(job: Job, principal: Principal) -> BinaryIO | None:
 
 
 def export(run: JobRun) -> None:
-    """Written anew by each attempt; whole under its name, or not there. Told of once, when it is there."""
+    """Written anew by each attempt; whole under its name, or not there. Told of once, when it is there. One that lacks
+    files that cannot be read has failed, is to be had all the same, and is made again when it is tried again."""
     folder().mkdir(parents=True, exist_ok=True)
     made = folder() / f"{run.job.pk}.zip"
     _forget_attempts(run.job)
+    if run.job.result.get("unreadable"):
+        made.unlink(missing_ok=True)
     if not made.exists():
         part = made.with_suffix(f".{run.job.lease}.part")
         try:
@@ -112,6 +116,8 @@ def export(run: JobRun) -> None:
             part.unlink(missing_ok=True)
     _tell(run, made)
     failpoint("export.made")
+    if unreadable := run.job.result.get("unreadable"):
+        raise JobError(f"{unreadable} files cannot be read and are left out: the log names them")
 
 
 def _forget_attempts(job: Job) -> None:
@@ -128,11 +134,11 @@ def _write(run: JobRun, part: Path) -> None:
     with scratch as own, part.open("wb") as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, strict_timestamps=False) as target:
             names = _directory(run, rows, Path(own), target) if run.arguments["dicomdir"] else {}
-            left_out = _fill(run, rows, names, target)
+            left_out, unreadable = _fill(run, rows, names, target)
         file.flush()
         os.fsync(file.fileno())
     studies = sorted({row.study_instance_uid for row in rows})
-    run.result(instances=len(rows) - left_out, studies=studies[:100])
+    run.result(instances=len(rows) - left_out, unreadable=unreadable, studies=studies[:100])
 
 
 def _tell(run: JobRun, made: Path) -> None:
@@ -150,18 +156,22 @@ def _tell(run: JobRun, made: Path) -> None:
 def _rows(run: JobRun) -> list[Stored]:
     """Each once, as people look through them."""
     found: dict[str, Stored] = {}
-    for field, keyword in LEVELS.items():
-        if uids := run.arguments.get(field):
-            for row in retrieve.instances(run.principal, retrieve.by_any(keyword, uids)):
-                found.setdefault(row.sop_instance_uid, row)
+    for asked in asked_for(run).values():
+        for row in retrieve.instances(run.principal, asked):
+            found.setdefault(row.sop_instance_uid, row)
     if not found:
         raise JobError("Nothing of what was asked for is here any more")
-    return list(found.values())
+    rows = list(found.values())
+    studies, series, instances = (set(run.arguments.get(field) or ()) for field in LEVELS)
+    studies -= {row.study_instance_uid for row in rows}
+    series -= {row.series_instance_uid for row in rows}
+    say_missing(run, study=studies, series=series, instance=instances - found.keys())
+    return rows
 
 
-def _fill(run: JobRun, rows: list[Stored], names: Mapping[str, str], target: zipfile.ZipFile) -> int:
-    """How many could not be read, and are left out."""
-    folders, told, left_out = Folders(), 0.0, 0
+def _fill(run: JobRun, rows: list[Stored], names: Mapping[str, str], target: zipfile.ZipFile) -> tuple[int, int]:
+    """How many are left out, and how many of these could not be read: the others are not here any more."""
+    folders, told, left_out, unreadable = Folders(), 0.0, 0, 0
     for done, (row, name) in enumerate(_named(rows, names, folders), 1):
         run.check()
         try:
@@ -173,6 +183,7 @@ def _fill(run: JobRun, rows: list[Stored], names: Mapping[str, str], target: zip
                     entry.write(piece)
         except DicomError as error:
             left_out += 1
+            unreadable += bool(name)
             run.log(f"{row.sop_instance_uid} is left out: {error}")
         failpoint("export.instance")
         if time.monotonic() - told > _TELL or done == len(rows):
@@ -180,7 +191,7 @@ def _fill(run: JobRun, rows: list[Stored], names: Mapping[str, str], target: zip
             run.progress(done, len(rows))
     if left_out == len(rows):
         raise JobError("None of the files can be read")
-    return left_out
+    return left_out, unreadable
 
 
 def _named(rows: list[Stored], names: Mapping[str, str], folders: Folders) -> Iterator[tuple[Stored, str]]:

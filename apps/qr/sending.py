@@ -73,9 +73,9 @@ def check(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
 
 def send(run: JobRun) -> None:
     peer = peer_of(run)
-    asked = {field: retrieve.by_any(LEVELS[field], uids) for field in LEVELS if (uids := run.arguments.get(field))}
+    asked = asked_for(run)
     if not run.job.total:
-        run.plan(_planned(run, asked))
+        run.plan(planned(run, asked))
     if not run.job.total:
         raise JobError("Nothing of what was asked for is here any more")
     failpoint("send.planned")
@@ -92,7 +92,11 @@ def send(run: JobRun) -> None:
         raise TryAgain(reason, delay=SOON if sending.sent else None)
 
 
-def _planned(run: JobRun, asked: Mapping[str, Retrieval]) -> Iterator[str]:
+def asked_for(run: JobRun) -> dict[str, Retrieval]:
+    return {field: retrieve.by_any(LEVELS[field], uids) for field in LEVELS if (uids := run.arguments.get(field))}
+
+
+def planned(run: JobRun, asked: Mapping[str, Retrieval]) -> Iterator[str]:
     """UIDs, each once: of studies as people look through them, of series, of single instances; at last of those that
     were asked for by name and are not here, for the job to say so."""
     studies, series, instances = (set(run.arguments.get(field) or ()) for field in LEVELS)
@@ -106,10 +110,14 @@ def _planned(run: JobRun, asked: Mapping[str, Retrieval]) -> Iterator[str]:
             in_study = field != "study_instance_uids" and row.study_instance_uid in studies
             if not in_study and not (field == "sop_instance_uids" and row.series_instance_uid in series):
                 yield row.sop_instance_uid
-    for level, missing in (("study", missing_studies), ("series", missing_series)):
-        for uid in sorted(missing)[:_MOST_REASONS]:
-            run.log(f"Nothing of the {level} {uid} is here")
+    say_missing(run, study=missing_studies, series=missing_series)
     yield from sorted(instances)
+
+
+def say_missing(run: JobRun, **uids_of_level: set[str]) -> None:
+    for level, uids in uids_of_level.items():
+        for uid in sorted(uids)[:_MOST_REASONS]:
+            run.log(f"Nothing of the {level} {uid} is here")
 
 
 def _lanes(peer: Peer, kinds: frozenset[Kind], number: int) -> Lanes:

@@ -20,7 +20,7 @@ from apps.network.dicomweb import Answer, DicomwebClient, DicomwebFailed, NoSuch
 from apps.qr import retrieve, wado
 from apps.qr.asked import LEVELS, uids_by_level
 from apps.qr.retrieve import Instances, Stored
-from apps.qr.sending import SOON
+from apps.qr.sending import SOON, asked_for, planned
 from apps.qr.web_retrieving import called
 from dicom import status
 from dicom.errors import DicomError
@@ -56,7 +56,7 @@ def stow(run: JobRun) -> None:
     """What the server took is not sent again; what it refuses has failed with its reason."""
     server = called(run)
     if not run.job.total:
-        run.plan(_planned(run))
+        run.plan(planned(run, asked_for(run)))
         failpoint("stow.planned")
     if not run.job.total:
         raise JobError("Nothing of what was asked for is here any more")
@@ -75,16 +75,6 @@ def stow(run: JobRun) -> None:
 def _delay(run: JobRun, done: int) -> Any:
     run.job.refresh_from_db(fields=["done"])
     return SOON if run.job.done > done else None
-
-
-def _planned(run: JobRun) -> Iterator[str]:
-    seen: set[str] = set()
-    for field, keyword in LEVELS.items():
-        if uids := run.arguments.get(field):
-            for row in retrieve.instances(run.principal, retrieve.by_any(keyword, uids)):
-                if row.sop_instance_uid not in seen:
-                    seen.add(row.sop_instance_uid)
-                    yield row.sop_instance_uid
 
 
 Some = list[tuple[JobItem, Stored]]

@@ -336,6 +336,6 @@ def test_what_a_report_names_as_kept_and_as_not_kept_is_not_committed(
 
 def test_nothing_is_asked_where_nothing_is_there(peer: Peer, remote: Archive) -> None:
     job = run(submitted(study_instance_uids=["9.9.9"]))
-    assert job.state == JobState.SUCCEEDED
+    assert (job.state, job.error) == (JobState.FAILED, "Nothing of what was asked for is here")
     assert not remote.requests
     wait_for(lambda: not CommitmentRequest.objects.exists())

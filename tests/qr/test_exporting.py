@@ -13,6 +13,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 from pydicom import dcmread
+from pytest_django import Settings
 
 from apps.accounts.principal import Principal, system
 from apps.accounts.rest import InvalidRequest
@@ -28,6 +29,7 @@ from apps.qr import exporting
 from apps.qr.folders import Folders, safe
 from apps.qr.retrieve import Stored
 from apps.storage.archive import delete
+from apps.storage.models import Instance
 from tests.peers import peer
 from tests.qr.files import assert_same, keep
 
@@ -220,6 +222,34 @@ def test_people_of_the_same_id_or_of_none_are_kept_apart(user: User) -> None:
     with opened(run(asked(user, study_instance_uids=["1.2.3", "1.2.4"], dicomdir=True))) as archive:
         records = dcmread(io.BytesIO(archive.read("DICOMDIR"))).DirectoryRecordSequence
     assert sum(record.DirectoryRecordType == "PATIENT" for record in records) == 2
+
+
+@pytest.mark.parametrize("dicomdir", [False, True])
+def test_an_export_that_lacks_a_file_has_failed_is_there_and_is_whole_once_the_file_is(
+    dicomdir: bool, user: User, settings: Settings
+) -> None:
+    keep(1, 2, 3)
+    path = Path(settings.ARCHIVE) / Instance.objects.get(sop_instance_uid="1.2.3.1.2").path
+    path.rename(aside := path.with_suffix(".aside"))
+    job = run(asked(user, study_instance_uids=STUDY, dicomdir=dicomdir))
+    assert (job.state, job.result["instances"]) == (JobState.FAILED, 2)
+    assert job.error == "1 files cannot be read and are left out: the log names them"
+    assert "1.2.3.1.2 is left out" in "".join(job.lines.values_list("text", flat=True))
+    with opened(job) as archive:
+        assert len(archive.namelist()) == 2 + dicomdir
+    aside.rename(path)
+    queue.retry(job, principal=system("test"))
+    run(job)
+    assert (job.state, job.result["instances"], job.error) == (JobState.SUCCEEDED, 3, "")
+    with opened(job) as archive:
+        assert len(archive.namelist()) == 3 + dicomdir
+
+
+def test_what_was_asked_for_and_is_not_here_is_named(user: User) -> None:
+    keep(1)
+    job = run(asked(user, study_instance_uids=["1.2.3", "1.2.9"], sop_instance_uids=["1.2.3.1.1", "1.2.3.1.99"]))
+    lines = list(job.lines.values_list("text", flat=True))
+    assert lines[:2] == ["Nothing of the study 1.2.9 is here", "Nothing of the instance 1.2.3.1.99 is here"]
 
 
 def test_what_is_deleted_meanwhile_is_not_counted(user: User, monkeypatch: pytest.MonkeyPatch) -> None:

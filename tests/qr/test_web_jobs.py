@@ -176,6 +176,17 @@ def test_what_the_server_refuses_has_failed_with_its_reason_and_the_rest_is_done
     ]
 
 
+def test_what_was_to_be_sent_and_is_not_here_is_named() -> None:
+    keep(1)
+    with scripted(said(200, "")) as url:
+        server(url)
+        uids = ["1.2.3.1.1", "1.2.3.1.99"]
+        job = ran(asked("stow", study_instance_uids=["1.2.3", "1.2.9"], sop_instance_uids=uids))
+    assert (job.state, job.done, job.failures) == (JobState.FAILED, 1, 1)
+    assert job.items.get(state=ItemState.FAILED).key == "1.2.3.1.99"
+    assert "Nothing of the study 1.2.9 is here" in job.lines.values_list("text", flat=True)
+
+
 def test_of_a_request_that_is_refused_as_a_whole_each_instance_is_tried_alone() -> None:
     keep(1, 2)
 
