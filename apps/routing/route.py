@@ -1,9 +1,11 @@
 """Kinds of job: what has come is looked at by the rules, and what is there already when an administrator asks."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import orjson
 from django.db.models import Q
 from django.utils import timezone
 
@@ -90,7 +92,13 @@ def check(principal: Principal, arguments: Mapping[str, Any]) -> Planned:
         errors |= error.errors
     if errors:
         raise InvalidRequest(errors)
-    return Planned({"rule": key, "filter": said, "again": again}, key=f"rule {key}")
+    asked = {"rule": key, "filter": said, "again": again}
+    return Planned(asked, key=f"rule {key} {_digest(asked)}")
+
+
+def _digest(asked: Mapping[str, Any]) -> str:
+    """The same question waits once; one for other studies waits beside it."""
+    return hashlib.blake2b(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
 
 
 def apply(run: JobRun) -> None:

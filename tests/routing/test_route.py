@@ -175,6 +175,17 @@ def test_stored_studies_are_sent_when_somebody_asks_for_it() -> None:
     assert RoutedInstance.objects.count() == 1
 
 
+def test_a_rule_that_waits_to_be_applied_to_some_studies_is_applied_to_others_too() -> None:
+    kept = rule(enabled=False)
+    admin = principal_of(User.objects.create_superuser("root"))
+    jobs = [
+        kind.request("apply_routing_rule", principal=admin, arguments={"rule": kept.pk, "filter": {"PatientID": who}})
+        for who in ("P1", "P2", "P1")
+    ]
+    assert [job.arguments["filter"]["PatientID"] for job in jobs] == ["P1", "P2", "P1"]
+    assert jobs[0] == jobs[2] != jobs[1]
+
+
 @pytest.mark.parametrize("step", sending.STEPS)
 def test_a_worker_that_dies_at_any_step_loses_nothing_and_sends_nothing_twice(step: str) -> None:
     rule(destinations=["WS", "ARCHIVE"])
