@@ -167,13 +167,21 @@ def _chosen(run: JobRun) -> Iterator[Entry]:
     if "job" in arguments:
         return _sent(_jobs(run.principal, arguments["job"]).first(), ours)
     for name, column in (
-        ("study_instance_uids", "series__study__study_instance_uid__in"),
-        ("series_instance_uids", "series__series_instance_uid__in"),
-        ("sop_instance_uids", "sop_instance_uid__in"),
+        ("study_instance_uids", "series__study__study_instance_uid"),
+        ("series_instance_uids", "series__series_instance_uid"),
+        ("sop_instance_uids", "sop_instance_uid"),
     ):
         if name in arguments:
-            ours = ours.filter(**{column: arguments[name]})
+            ours = ours.filter(**{f"{column}__in": arguments[name]})
+            _say_missing(run, set(arguments[name]) - set(ours.values_list(column, flat=True).distinct()))
     return _entries(ours)
+
+
+def _say_missing(run: JobRun, uids: set[str]) -> None:
+    for uid in sorted(uids)[:SHOWN]:
+        run.log(f"Nothing of {uid} is here: it is not asked for")
+    if len(uids) > SHOWN:
+        run.log(f"and of {len(uids) - SHOWN} more")
 
 
 def _sent(job: Job | None, ours: QuerySet[Instance]) -> Iterator[Entry]:

@@ -118,6 +118,8 @@ def say_missing(run: JobRun, **uids_of_level: set[str]) -> None:
     for level, uids in uids_of_level.items():
         for uid in sorted(uids)[:_MOST_REASONS]:
             run.log(f"Nothing of the {level} {uid} is here")
+        if len(uids) > _MOST_REASONS:
+            run.log(f"and of {len(uids) - _MOST_REASONS} more")
 
 
 def _lanes(peer: Peer, kinds: frozenset[Kind], number: int) -> Lanes:

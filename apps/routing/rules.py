@@ -202,7 +202,7 @@ def move(rule: RoutingRule, *, principal: Principal, position: int) -> None:
             raise NotFound("There is no such rule")
         was = rows.index(row) + 1
         rows.remove(row)
-        rows.insert(max(0, position - 1), row)
+        rows.insert(min(max(0, position - 1), len(rows)), row)
         for number, each in enumerate(rows, 1):
             if each.position != number:
                 RoutingRule.objects.filter(pk=each.pk).update(position=number)

@@ -334,6 +334,13 @@ def test_what_a_report_names_as_kept_and_as_not_kept_is_not_committed(
     assert run(job).error.startswith("LTA does not keep 1 of 3 instances")
 
 
+def test_what_is_not_here_is_named_as_not_asked_for(peer: Peer, remote: Archive, settings: Settings) -> None:
+    settings.COMMITMENT_PATIENCE = 30
+    job = run(submitted(study_instance_uids=[STUDY, "9.9.9"]))
+    assert job.state == JobState.SUCCEEDED
+    assert job.lines.values_list("text", flat=True)[0] == "Nothing of 9.9.9 is here: it is not asked for"
+
+
 def test_nothing_is_asked_where_nothing_is_there(peer: Peer, remote: Archive) -> None:
     job = run(submitted(study_instance_uids=["9.9.9"]))
     assert (job.state, job.error) == (JobState.FAILED, "Nothing of what was asked for is here")

@@ -96,6 +96,8 @@ def test_rules_change_places(admin_client: Client) -> None:
     assert [row["name"] for row in admin_client.get(RULES).json()["results"]] == ["c", "b", "a"]
     assert send(admin_client, f"{RULES}{keys[0]}/move/", {"position": 0})[0] == 400
     assert send(admin_client, f"{RULES}{keys[0]}/move/", {})[0] == 400
+    assert admin_client.post(f"/routing/{keys[2]}/move/{10**30}/").status_code == 302
+    assert [row["name"] for row in admin_client.get(RULES).json()["results"]] == ["b", "a", "c"]
 
 
 def test_a_dry_run_says_what_would_go_where_and_why_not(admin_client: Client) -> None:
