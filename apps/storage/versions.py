@@ -4,7 +4,7 @@ Decided as if they were looked at in order of reception (and of human decisions)
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -39,6 +39,7 @@ class Version:
     at: int
     forced: Literal["", "policy", "decision"]
     digest: str
+    is_discarded: bool = False
 
 
 @dataclass(slots=True)
@@ -46,18 +47,33 @@ class Choice:
     current: Version
     quarantined: dict[Version, str] = field(default_factory=dict)  # and the reason
     redundant: list[Version] = field(default_factory=list)
+    replaced: dict[str, str] = field(default_factory=dict)  # names: the current version of that time, and by which
 
 
 def choose(versions: Iterable[Version], same: Callable[[Version, Version], bool]) -> Choice:
-    first, *later = sorted(versions, key=lambda version: (version.at, version.name))
-    choice = Choice(first)
-    for version in later:
-        if same(version, choice.current):
+    """What was discarded since counts for what it was: without it another would seem to have been current, and to have
+    been replaced by a decision that nobody took on it. It is not current again."""
+    in_order = sorted(versions, key=lambda version: (version.at, version.name))
+    choice = _choose(in_order, same)
+    if choice.current.is_discarded:
+        choice = _choose([version for version in in_order if not version.is_discarded], same)
+    choice.quarantined = {version: reason for version, reason in choice.quarantined.items() if not version.is_discarded}
+    return choice
+
+
+def _choose(in_order: Sequence[Version], same: Callable[[Version, Version], bool]) -> Choice:
+    def is_kept(version: Version, kept: Version) -> bool:
+        return not (version.is_discarded or kept.is_discarded) and same(version, kept)
+
+    choice = Choice(in_order[0])
+    for version in in_order[1:]:
+        if is_kept(version, choice.current):
             choice.redundant.append(version)
         elif version.forced:
             choice.quarantined[choice.current] = REPLACED[version.forced]
+            choice.replaced[choice.current.name] = version.name
             choice.current = version
-        elif any(same(version, kept) for kept in choice.quarantined):
+        elif any(is_kept(version, kept) for kept in choice.quarantined):
             choice.redundant.append(version)
         else:
             choice.quarantined[version] = OTHER_DATA
@@ -66,11 +82,13 @@ def choose(versions: Iterable[Version], same: Callable[[Version, Version], bool]
 
 @dataclass(slots=True)
 class Settled:
-    """`instances`: those that have another version now; `redundant`: places of files no row names any longer."""
+    """`instances`: those that have another version now; `redundant`: places of files no row names any longer;
+    `replaced`: as in Choice."""
 
     studies: set[str] = field(default_factory=set)
     instances: set[str] = field(default_factory=set)
     redundant: list[str] = field(default_factory=list)
+    replaced: dict[str, str] = field(default_factory=dict)
 
 
 def settle(
@@ -102,11 +120,14 @@ class _Instance:
         self.faults = faults
         self.uid = uid
         self.current = Instance.objects.select_for_update().filter(sop_instance_uid=uid).first()
-        kept = QuarantinedInstance.objects.select_for_update().filter(sop_instance_uid=uid)
-        self.kept = {row.name: row for row in kept.exclude(state=QuarantineState.DISCARDED)}
+        beside = list(QuarantinedInstance.objects.select_for_update().filter(sop_instance_uid=uid))
+        discarded = [row for row in beside if row.state == QuarantineState.DISCARDED]
+        self.kept = {row.name: row for row in beside if row not in discarded}
         rows: list[StoredFile] = [*([self.current] if self.current else []), *self.kept.values()]
-        self.readings = {one.name: one for one in files.of(row.path for row in rows)}
+        there = [*rows, *(row for row in discarded if row.purged_at is None)]
+        self.readings = {one.name: one for one in files.of(row.path for row in there)}
         self.known = [self._known(row) for row in rows]
+        self.discarded = [(replace(self._known(row), is_discarded=True), row.resolved_at) for row in discarded]
         self.heirs: dict[str, upsert.Decided] = {}  # by name, the place in the order that a broken file left
 
     def _known(self, row: StoredFile) -> Version:
@@ -123,7 +144,8 @@ class _Instance:
         if not self.known and not arrivals:
             return settled
         arrivals = self._mended(arrivals, settled)
-        choice = choose([*self.known, *arrivals], self._same)
+        choice = choose([*self._discarded_beside([*self.known, *arrivals]), *self.known, *arrivals], self._same)
+        settled.replaced = choice.replaced
         for version in choice.redundant:
             self._drop(version)
             settled.redundant.append(placement.place_of(version.name))
@@ -134,6 +156,11 @@ class _Instance:
             settled.instances = {self.uid}
         self._list_series([choice.current, *choice.quarantined])
         return settled
+
+    def _discarded_beside(self, versions: Iterable[Version]) -> Iterator[Version]:
+        """Those that one of these was there with: what was discarded before the first of them came is of the past."""
+        first = moment(min(received_ns(version.name) for version in versions))
+        return (version for version, resolved_at in self.discarded if resolved_at and resolved_at > first)
 
     def _mended(self, arrivals: list[Version], settled: Settled) -> list[Version]:
         """A current file that was found missing or damaged gives its place to the same data set, come again."""
@@ -167,10 +194,11 @@ class _Instance:
         self.kept[row.name] = row
         others = [version for version in self.known if version.name != row.name]
         self.known = [*others, Version(row.name, at, "decision", row.digest)]
-        replaced = self.current.name if self.current else ""
         settled = self.settle(())
+        replaced = [name for name, by_which in settled.replaced.items() if by_which == row.name]
         resolution = {"resolved_at": moment(at), "resolved_by": by[:150]}
-        QuarantinedInstance.objects.filter(name=replaced).update(**resolution)
+        beside = QuarantinedInstance.objects.filter(name__in=replaced)
+        beside.exclude(state=QuarantineState.DISCARDED).update(**resolution)
         return settled.studies
 
     def _same(self, one: Version, other: Version) -> bool:
@@ -192,6 +220,8 @@ class _Instance:
             row = self._quarantined(version)
         if reason == REPLACED["decision"]:
             row.state = QuarantineState.REPLACED
+        elif row.state == QuarantineState.REPLACED:
+            row.state, row.resolved_at, row.resolved_by = QuarantineState.OPEN, None, ""
         row.reason = reason
         row.save()
 

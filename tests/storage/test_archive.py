@@ -163,6 +163,34 @@ def test_an_accepted_version_stays_current_when_the_first_comes_again() -> None:
     assert reindexed_difference() == []
 
 
+@pytest.mark.parametrize("purged", [False, True])
+def test_a_version_nobody_decided_about_stays_open_when_the_first_is_discarded(purged: bool) -> None:
+    first, undecided, accepted = (receive(name=name) for name in ("A", "B", "C"))
+    index()
+    archive.accept(principal=ADMIN, name=accepted.name)
+    archive.discard(principal=ADMIN, name=first.name)
+    if purged:
+        archive.purge(principal=ADMIN, before=timedelta(0))
+    open_ones = QuarantinedInstance.objects.filter(state=QuarantineState.OPEN)
+    assert list(open_ones.values_list("name", "reason")) == [(undecided.name, "Another version was received first")]
+    assert reindexed_difference() == []
+
+
+def test_what_was_discarded_is_no_version_of_an_instance_that_came_after_its_deletion() -> None:
+    first, accepted = receive(name="A"), receive(name="B")
+    index()
+    archive.accept(principal=ADMIN, name=accepted.name)
+    archive.discard(principal=ADMIN, name=first.name)
+    delete_study()
+    again = receive(name="A")
+    index()
+    receive(name="C")
+    index()
+    assert Instance.objects.get().name == again.name
+    assert QuarantinedInstance.objects.filter(state=QuarantineState.OPEN).count() == 1
+    assert reindexed_difference() == []
+
+
 def test_a_version_is_decided_about_once() -> None:
     receive(series_description="first")
     receive(series_description="second")
