@@ -7,21 +7,28 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import dcmread, read_dataset
 from pydicom.filewriter import write_dataset
 
 from dicom import part10
+from dicom.errors import InvalidValue
 from dicom.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, is_big_endian, is_implicit
 
 SYNTAXES = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)  # what to propose for them: PS3.5 10.1
 
 
 def data_set(**values: Any) -> Dataset:
-    """`data_set(PatientName="", ScheduledProcedureStepSequence=[data_set(Modality="CT")])`"""
+    """`data_set(PatientName="", ScheduledProcedureStepSequence=[data_set(Modality="CT")])`
+
+    Raises InvalidValue for what is no keyword.
+    """
     ds = Dataset()
     for keyword, value in values.items():
+        if tag_for_keyword(keyword) is None:
+            raise InvalidValue(f"{keyword} is no keyword of an element")
         setattr(ds, keyword, value)
     return ds
 

@@ -18,6 +18,7 @@ parser.add_argument("--calling", default="SAMPLE", help="our AE title")
 parser.add_argument("--called", default="PACS", help="theirs")
 parser.add_argument("--level", default="STUDY", choices=["STUDY", "SERIES", "IMAGE"])
 args = parser.parse_args()
+args.folder.mkdir(parents=True, exist_ok=True)
 asked = data_set(**dict(text.split("=", 1) for text in args.keys), QueryRetrieveLevel=args.level)
 
 # What comes does so on this association: we are the provider of storage, of 127 classes, images before other things.

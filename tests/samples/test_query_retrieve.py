@@ -102,7 +102,16 @@ def test_move_scu_says_that_the_destination_is_not_known(archive: int) -> None:
     assert done.returncode != 0 and "Status A801" in done.stderr
 
 
+@pytest.mark.parametrize("wrong", [("find_scu", "PatientId=1"), ("move_scu", "DEST", "StudyInstanceUId=1.2")])
+def test_a_key_that_is_no_keyword_is_told_and_does_not_match_everything(archive: int, wrong: tuple[str, ...]) -> None:
+    name, *arguments = wrong
+    done = sample(name, HOST, archive, *arguments, "--called", "QRSCP")
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1].endswith(f"{arguments[-1].partition('=')[0]} is no keyword of an element")
+
+
 def test_get_scu_fetches_into_a_folder(archive: int, tmp_path: Path) -> None:
+    tmp_path /= "made by it"
     done = sample("get_scu", HOST, archive, tmp_path, STUDY, "--called", "QRSCP")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "1 received, 0 failed"
