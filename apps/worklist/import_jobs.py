@@ -131,8 +131,13 @@ def _of_file(path: Path, principal: Principal) -> Lines:
     try:
         item = importing.read_file(path)
     except (DicomError, OSError) as error:
-        return [importing.unreadable(f"{path.name}: {getattr(error, 'strerror', None) or error}")]
-    return importing.lines(item, principal=principal)
+        lines = [importing.unreadable(getattr(error, "strerror", None) or str(error))]
+    else:
+        lines = importing.lines(item, principal=principal)
+    for line in lines:
+        if line["outcome"] == Outcome.UNREADABLE:
+            line["errors"] = {path.name: line["errors"]["item"]}
+    return lines
 
 
 def _keys(run: JobRun) -> dict[str, str]:

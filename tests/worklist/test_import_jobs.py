@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from pydicom.data import get_testdata_file
 from pytest_django import Settings
 
 from apps.accounts.principal import Kind, Principal, system
@@ -82,11 +83,14 @@ def test_a_folder_is_read_with_all_below_it_and_what_is_no_item_is_named(folder:
     (folder / "ct").mkdir()
     written(folder / "ct" / "a.wl", item("S1", "S2"))
     (folder / "ct" / "notes.txt").write_text("nothing")
+    (folder / "ct" / "image.dcm").write_bytes(Path(str(get_testdata_file("CT_small.dcm"))).read_bytes())
     (folder / "lockfile").touch()
     job = ran(folder="ct")
-    assert (job.state, job.error) == (JobState.FAILED, "1 of 3 could not be taken; the log says why")
-    assert (job.result["new"], job.result["unreadable"]) == (2, 1)
-    assert any("notes.txt" in line.text for line in job.lines.all())
+    assert (job.state, job.error) == (JobState.FAILED, "2 of 4 could not be taken; the log says why")
+    assert (job.result["new"], job.result["unreadable"]) == (2, 2)
+    said = "\n".join(job.lines.values_list("text", flat=True))
+    assert "image.dcm: No worklist item: it schedules no step" in said
+    assert "notes.txt: " in said
 
 
 @pytest.mark.parametrize("path", ["..", "/etc", "missing", "../worklist2", "link"])
