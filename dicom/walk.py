@@ -50,9 +50,23 @@ class Walker:
         self._kind, self._open = DATA_SET_START, False
         self._little = transfer_syntax_uid != EXPLICIT_BIG
         self._implicit = transfer_syntax_uid == IMPLICIT_LITTLE
-        if self._little and self._end >= 8:
+        self._step_over_preamble()
+        if self._little and self._end - self._at >= 8:
             self._implicit = not self._has_explicit_vr()  # WIRE 9: as it is, not as it should be
         self._levels: list[tuple[int, int, bool, bool, bool]] = []
+
+    def _step_over_preamble(self) -> None:
+        """Of a file that was sent as it is (WIRE 9), and its file meta information."""
+        self._near(132)
+        if self._buffer[128:132] != b"DICM":
+            return
+        self._at = 132
+        while self._at < self._end:
+            group, _, letters, length, long_length = _EXPLICIT[True](self._buffer, self._near(12))
+            form = _FORMS.get(letters)
+            if group != 0x0002 or form is None:
+                return
+            self._at += 12 + long_length if form[1] else 8 + length
 
     @property
     def implicit(self) -> bool:

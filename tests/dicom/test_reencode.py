@@ -277,6 +277,13 @@ def test_an_odd_head_that_the_index_could_read_is_read_for_receivers_too(odd: by
     assert found == {0x00080060: ("CS", b"CT"), 0x00100020: ("LO", b"ID"), 0x00104000: ("LT", b"the rest")}
 
 
+@pytest.mark.parametrize("syntax", [IMPLICIT_LITTLE, EXPLICIT_LITTLE])
+def test_a_whole_file_in_the_place_of_a_data_set_is_read_behind_its_meta_information(syntax: str) -> None:
+    data_set_ = encode_elements([(0x00080060, "CS", b"CT"), (0x00100020, "LO", b"ID")], syntax)
+    found = converted(part10(data_set_, syntax), syntax, EXPLICIT_BIG)
+    assert elements_of(found, EXPLICIT_BIG) == {0x00080060: ("CS", b"CT"), 0x00100020: ("LO", b"ID")}
+
+
 def test_a_single_element_in_explicit_vr_is_understood_among_implicit_ones() -> None:
     implicit = encode_elements([(0x00080060, "CS", b"CT")], IMPLICIT_LITTLE)
     raw = implicit + short(0x00081030, b"LO", b"desc") + encode_elements([(0x00100020, "LO", b"ID")], IMPLICIT_LITTLE)
