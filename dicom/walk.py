@@ -47,7 +47,7 @@ class Walker:
         self._window, self._ahead = window, ahead
         self._buffer, self._start, self._filled = b"", 0, 0
         self._at, self._end = 0, window.size
-        self._kind, self._open = DATA_SET_START, False
+        self._kind, self._open, self._pixels_passed = DATA_SET_START, False, False
         self._little = transfer_syntax_uid != EXPLICIT_BIG
         self._implicit = transfer_syntax_uid == IMPLICIT_LITTLE
         self._step_over_preamble()
@@ -97,6 +97,13 @@ class Walker:
         return True
 
     def tokens(self) -> Iterator[Token]:
+        try:
+            yield from self._tokens()
+        except InvalidDataSet:
+            if self._levels or not self._pixels_passed:
+                raise  # what follows the pixel data of the image and is no data set says nothing, as in the scan
+
+    def _tokens(self) -> Iterator[Token]:
         while True:
             if self._at >= self._end:
                 if not self._levels:
@@ -185,6 +192,8 @@ class Walker:
         if (vr or dictionary_vr(tag)) == "SQ" and self._holds_items(length):
             return self._sequence(tag, length)
         offset, self._at = self._at, self._at + length
+        if tag == PIXEL_DATA and not self._levels:
+            self._pixels_passed = True
         return ELEMENT, tag, vr or dictionary_vr(tag), offset, length, self._little
 
     def _leave_padding(self, at: int, left: int) -> None:
@@ -242,6 +251,7 @@ class Walker:
         if tag == PIXEL_DATA or vr in ("OB", "OW"):
             offset = self._at
             self._skip_fragments(tag)
+            self._pixels_passed = self._pixels_passed or (tag == PIXEL_DATA and not self._levels)
             return ENCAPSULATED, tag, vr or "OB", offset, self._at - offset, self._little
         token = self._sequence(tag, length)
         if vr == "UN":

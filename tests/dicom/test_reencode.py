@@ -284,6 +284,18 @@ def test_a_whole_file_in_the_place_of_a_data_set_is_read_behind_its_meta_informa
     assert elements_of(found, EXPLICIT_BIG) == {0x00080060: ("CS", b"CT"), 0x00100020: ("LO", b"ID")}
 
 
+@pytest.mark.parametrize(
+    "rest", [b"\xff" * 3, b" " * 500, short(0xFFFCFFFC, b"OB", b"")[:9], b"\x11\x22\x33\x44OB\0\0\xff\xff\0\0"]
+)
+def test_what_follows_the_pixel_data_and_is_no_data_set_is_left_out(rest: bytes) -> None:
+    image = [(0x00280100, "US", b"\x10\0"), (0x7FE00010, "OW", b"\1\2\3\4")]
+    raw = encode_elements(image, EXPLICIT_LITTLE) + rest
+    assert scan(BytesWindow(raw), transfer_syntax_uid=EXPLICIT_LITTLE).pixel_offset is not None
+    assert converted(raw, EXPLICIT_LITTLE, IMPLICIT_LITTLE) == encode_elements(image, IMPLICIT_LITTLE)
+    with pytest.raises(CannotReencode):
+        converted(raw[: len(raw) - len(rest) - 1], EXPLICIT_LITTLE, IMPLICIT_LITTLE)
+
+
 def test_a_single_element_in_explicit_vr_is_understood_among_implicit_ones() -> None:
     implicit = encode_elements([(0x00080060, "CS", b"CT")], IMPLICIT_LITTLE)
     raw = implicit + short(0x00081030, b"LO", b"desc") + encode_elements([(0x00100020, "LO", b"ID")], IMPLICIT_LITTLE)
