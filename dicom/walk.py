@@ -132,9 +132,9 @@ class Walker:
         return at
 
     def _close_at_end(self) -> Token:
-        if self._open:
+        if self._open and self._kind == SEQUENCE:
             raise InvalidDataSet("the data set ends inside a sequence")
-        return self._close()
+        return self._close()  # also an item whose delimiter is missing, at the end of its sequence
 
     def _close(self) -> Token:
         kind = ITEM_END if self._kind == ITEM_START else SEQUENCE_END
@@ -238,7 +238,7 @@ class Walker:
         if tag == ITEM_DELIMITATION and self._kind == ITEM_START and self._open:
             self._at += 8
             return self._close()
-        if tag == SEQUENCE_DELIMITATION and self._kind == ITEM_START and self._open:
+        if tag in (SEQUENCE_DELIMITATION, ITEM) and self._kind == ITEM_START and self._open:
             return self._close()  # the item's own delimiter is missing
         if tag == ITEM:
             raise InvalidDataSet("an item outside of a sequence")

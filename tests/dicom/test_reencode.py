@@ -317,6 +317,19 @@ def test_stray_delimiters_are_passed_over() -> None:
         assert identifier.text(0x00100020) == "ID"
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["length of the sequence", "delimiter of the sequence"])
+def test_items_whose_delimiters_are_missing_end_where_the_next_one_or_their_sequence_does(known: bool) -> None:
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + encode_elements(
+        [(0x00080100, "SH", b"CODE")], EXPLICIT_LITTLE
+    )
+    items = item * 2 if known else item * 2 + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    head = struct.pack("<HH2sHI", 0x0008, 0x1115, b"SQ", 0, len(items) if known else 0xFFFFFFFF)
+    raw = head + items + encode_elements([(0x00100020, "LO", b"ID")], EXPLICIT_LITTLE)
+    identifier = read_identifier(converted(raw, EXPLICIT_LITTLE, IMPLICIT_LITTLE), IMPLICIT_LITTLE)
+    assert [one.text(0x00080100) for one in identifier.items(0x00081115)] == ["CODE", "CODE"]
+    assert identifier.text(0x00100020) == "ID"
+
+
 def test_explicit_under_the_name_of_implicit_is_taken_as_it_is() -> None:
     raw = encode_elements([(0x00100020, "LO", b"ID")], EXPLICIT_LITTLE)
     assert converted(raw, IMPLICIT_LITTLE, EXPLICIT_LITTLE) == raw
