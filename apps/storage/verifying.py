@@ -80,6 +80,8 @@ class _Verification:
         self.run.log(said)
         if self.damaged:
             raise JobError(f"{said}: see the damaged files")
+        if self.studies and not self.checked:
+            raise JobError("Nothing of what was asked for is here")
 
     def _tables(self) -> list[Any]:
         current = Instance.objects.all()

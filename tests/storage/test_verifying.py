@@ -118,6 +118,8 @@ def test_one_study_can_be_read_alone() -> None:
     made.receive(sop="1.6.1", study="1.9", series="1.9.1")
     made.index()
     assert run(study_instance_uids=["1.9"]).result["checked"] == 1
+    nothing = run(study_instance_uids=["1.9.9"])
+    assert (nothing.state, nothing.error) == (JobState.FAILED, "Nothing of what was asked for is here")
 
 
 def test_it_reads_no_faster_than_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
