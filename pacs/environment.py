@@ -55,7 +55,7 @@ def data_directory() -> Path:
 def archive(data: Path) -> tuple[Path, str, str]:
     """PACS_ARCHIVE: a directory, or s3://BUCKET/PREFIX; the directory, the bucket ("": none) and the prefix."""
     text = os.environ.get("PACS_ARCHIVE") or ""
-    if not text.startswith("s3:"):
+    if not re.match(r"s3:|[A-Za-z][A-Za-z0-9+.-]*://", text):  # else gs://x would be a folder called gs:
         return directory("PACS_ARCHIVE", data / "archive"), "", ""
     found = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([A-Za-z0-9_./-]*?))?/?", text)
     if found is None or ".." in text:

@@ -184,7 +184,10 @@ def test_the_archive_is_a_directory_or_a_bucket(
     assert environment.archive(tmp_path) == (directory, bucket, prefix)
 
 
-@pytest.mark.parametrize("text", ["s3:images", "s3://", "s3://I", "s3://images/../other", "s3://images/a b", "s3:///x"])
+@pytest.mark.parametrize(
+    "text",
+    ["s3:images", "s3://", "s3://I", "s3://images/../other", "s3://images/a b", "s3:///x", "S3://images", "gs://x"],
+)
 def test_a_wrong_bucket_is_refused_with_the_name_of_its_variable(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
