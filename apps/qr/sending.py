@@ -29,6 +29,7 @@ from apps.qr.asked import LEVELS, uids_by_level
 from apps.qr.retrieve import Retrieval
 from apps.storage.attempts import Outcome
 from apps.storage.lanes import Lanes
+from apps.storage.models import Instance
 from apps.storage.scu import Kind, Sender
 from apps.storage.sources import Archived, Source
 from dicom import status
@@ -47,7 +48,7 @@ _BATCH: Final = 32
 _RECORD: Final = 0.25  # seconds after which fewer are written down
 _LOOK: Final = 0.1
 _BEAT: Final = 0.5
-_PEER: Final = 2.0  # seconds between looks whether the peer's row has changed
+_PEER: Final = 2.0  # seconds between looks whether the peer's row has changed, or what is to be sent was deleted
 _PAGE: Final = 500
 _FULL: Final = 5  # refusals out of resources in a row, after which the destination has time to recover
 _MOST_REASONS: Final = 20  # that stand in the job's log
@@ -251,6 +252,14 @@ class _Sending:
             self._looked = now
             peer = peer_of(self._run)
             pace_of(peer.name, peer.rate_limit)
+            self._leave_out_deleted()
+
+    def _leave_out_deleted(self) -> None:
+        """What was deleted since it was given to the lanes, perhaps since it was not to be sent."""
+        here = Instance.objects.filter(sop_instance_uid__any_of=list(self._items))
+        gone = self._items.keys() - set(here.values_list("sop_instance_uid", flat=True))
+        for uid in self._lanes.leave_out(gone) if gone else ():
+            self._note(self._items.pop(uid), ItemState.FAILED, str(retrieve.missing({"SOPInstanceUID": uid})))
 
 
 def _ask_commitment(run: JobRun, peer: Peer) -> None:

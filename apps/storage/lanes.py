@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing
 from time import monotonic
 from typing import Self
@@ -46,6 +46,13 @@ class Lanes:
         with self._changed:
             self._waiting.extend(sources)
             self._changed.notify_all()
+
+    def leave_out(self, uids: Collection[str]) -> list[str]:
+        """Of these SOP Instance UIDs what waits, and does so no more; not what a lane has begun."""
+        with self._changed:
+            left_out = [each.sop_instance_uid for each in self._waiting if each.sop_instance_uid in uids]
+            self._waiting = deque(each for each in self._waiting if each.sop_instance_uid not in uids)
+        return left_out
 
     def finish(self) -> None:
         """No more will be given."""

@@ -13,7 +13,7 @@ from apps.accounts.principal import Principal
 from apps.accounts.rest import InvalidRequest
 from apps.jobs import kind, queue
 from apps.jobs.kind import NotAllowed
-from apps.jobs.models import ItemState, Job, JobState
+from apps.jobs.models import ItemState, Job, JobItem, JobState
 from apps.jobs.runner import run_due
 from apps.network import config
 from apps.network.models import DicomwebServer, Peer
@@ -23,7 +23,7 @@ from apps.storage import archive
 from apps.storage.models import Instance
 from dicom.dimse import Association
 from dicom.sop_classes import Service
-from tests.node import free_port
+from tests.node import free_port, wait_for
 from tests.qr.files import SR, keep
 from tests.qr.jobs import ME, STUDY, asked, destination, errors, log, run
 from tests.qr.receiver import Receiver
@@ -142,6 +142,25 @@ def test_what_is_deleted_meanwhile_fails_alone() -> None:
         run(job)
     assert (job.state, job.done, job.failures) == (JobState.FAILED, 2, 1)
     assert errors(job) == {"1.2.3.1.2": "This was deleted"}
+
+
+def test_what_is_deleted_while_it_is_sent_goes_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "_PEER", 0.0)
+    keep(*range(1, 31))
+
+    def delete(number: int, assoc: Association) -> int:
+        if number == 0:
+            archive.delete(principal=ME, study_instance_uid="1.2.3")
+            wait_for(lambda: JobItem.objects.filter(state=ItemState.FAILED).exists(), timeout=20)
+            connection.close()
+        return 0
+
+    with Receiver(answer=delete) as receiver:
+        destination(receiver.port)
+        job = run(asked())
+    assert job.state == JobState.FAILED
+    assert job.done == len(receiver.arrived) <= 3  # and what was on its way
+    assert set(errors(job).values()) == {"This was deleted"}
 
 
 def test_a_job_whose_whole_study_is_gone_says_so() -> None:
