@@ -31,6 +31,7 @@ from apps.qr.retrieve import Instances, Stored
 from apps.qr.sending import asked_for, say_missing
 from apps.storage import archive
 from apps.storage.models import Instance
+from apps.storage.store import Away
 from dicom.errors import DicomError, InvalidDataSet
 from dicom.sop_classes import Service
 
@@ -110,6 +111,8 @@ def export(run: JobRun) -> None:
             failpoint("export.written")
             os.rename(part, made)
             failpoint("export.renamed")
+        except Away as error:
+            raise TryAgain(str(error)) from error
         except OSError as error:
             raise TryAgain(f"The export cannot be written: {error.strerror or error}") from error
         finally:
@@ -181,6 +184,8 @@ def _fill(run: JobRun, rows: list[Stored], names: Mapping[str, str], target: zip
             with target.open(zipfile.ZipInfo(name), "w", force_zip64=True) as entry:
                 for piece in file.content:
                     entry.write(piece)
+        except Away:
+            raise
         except DicomError as error:
             left_out += 1
             unreadable += bool(name)

@@ -50,7 +50,7 @@ _LOOK: Final = 0.1
 _BEAT: Final = 0.5
 _PEER: Final = 2.0  # seconds between looks whether the peer's row has changed, or what is to be sent was deleted
 _PAGE: Final = 500
-_FULL: Final = 5  # refusals out of resources in a row, after which the destination has time to recover
+_FULL: Final = 5  # refusals out of resources, or files out of reach, in a row, after which all have time to recover
 _MOST_REASONS: Final = 20  # that stand in the job's log
 _PATIENCE: Final = Timeouts(dimse=120)
 
@@ -212,6 +212,9 @@ class _Sending:
     def _judge(self, outcome: Outcome) -> tuple[ItemState, str]:
         said = status.of_storage(outcome.status, outcome.comment)
         if outcome.lost:
+            return ItemState.QUEUED, outcome.comment
+        if outcome.away:  # says nothing about the instance, and waiting helps
+            self._full += 1
             return ItemState.QUEUED, outcome.comment
         if status.is_out_of_resources(outcome.status):
             self._full += 1

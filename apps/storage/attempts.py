@@ -9,6 +9,7 @@ from typing import Self
 
 from apps.storage.encoded import encoded
 from apps.storage.sources import Source
+from apps.storage.store import Away
 from dicom import pixels, reencode, status
 from dicom.dimse import PIECE, Association, AssociationEnded, Context, Data, FileSlice, Scratch
 from dicom.elements import NATIVE
@@ -29,12 +30,13 @@ class NotAccepted(DicomError):
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Of one instance: the receiver's status, or ours if it did not come that far. `lost`: the association ended before
-    there was an answer, so that it is unknown whether the receiver has it."""
+    there was an answer, so that it is unknown whether the receiver has it. `away`: our own storage did not answer."""
 
     sop_instance_uid: str
     status: int
     comment: str = ""
     lost: bool = False
+    away: bool = False
 
 
 class Attempt:
@@ -102,6 +104,8 @@ def _context(assoc: Association, sop_class_uid: str, stored: str) -> Context:
 
 
 def _failed(sop_instance_uid: str, error: DicomError | OSError) -> Outcome:
+    if isinstance(error, Away):
+        return Outcome(sop_instance_uid, status.PROCESSING_FAILURE, str(error), away=True)
     if isinstance(error, OSError):
         log.error("an instance cannot be read to be sent: %s: %s", sop_instance_uid, error)
         return Outcome(sop_instance_uid, status.PROCESSING_FAILURE, "The file cannot be read")

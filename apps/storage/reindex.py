@@ -56,8 +56,7 @@ class Report:
 
 def reindex_job(run: JobRun) -> None:
     """What the index lacks is taken in; nothing is emptied: `manage.py reindex --clear` is for an archive at rest."""
-    total = sum(1 for _ in store().places())
-    done = 0
+    total = done = 0
 
     def progress(number: int) -> None:
         nonlocal done
@@ -67,6 +66,7 @@ def reindex_job(run: JobRun) -> None:
         run.check()
 
     try:
+        total = sum(1 for _ in store().places())
         report = reindex(progress)
     except Away as error:
         raise TryAgain(f"{error} ({error.strerror})") from error

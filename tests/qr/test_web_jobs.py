@@ -21,6 +21,7 @@ from apps.network.models import DicomwebServer
 from apps.qr import arrivals, web_sending
 from apps.storage.models import Instance
 from apps.storage.placement import path_of
+from apps.storage.store import Away, store
 from tests.node import Node, free_port
 from tests.qr.indexing import cancel, indexing, keep, stored
 from tests.remotes import Remote, files_of_orthanc, orthanc
@@ -174,6 +175,22 @@ def test_what_the_server_refuses_has_failed_with_its_reason_and_the_rest_is_done
         (ItemState.FAILED, "0122: SOP class not supported"),
         (ItemState.QUEUED, "A700: Out of resources"),
     ]
+
+
+def test_while_the_storage_of_the_archive_is_away_nothing_fails_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise Away("nobody listens there")
+
+    keep(1, 2)
+    with scripted(said(200, "")) as url:
+        server(url)
+        job = asked("stow", study_instance_uids=["1.2.3"])
+        with monkeypatch.context() as patch:
+            patch.setattr(type(store()), "open", away)
+            ran(job)
+        assert (job.state, job.failures) == (JobState.QUEUED, 0)
+        assert "The storage of the archive does not answer" in job.error
+        assert ran(job).state == JobState.SUCCEEDED
 
 
 def test_what_was_to_be_sent_and_is_not_here_is_named() -> None:
