@@ -19,13 +19,14 @@ from apps.accounts.rest import InvalidRequest, fields
 from apps.failpoints import failpoint
 from apps.jobs import queue
 from apps.jobs.kind import Planned
-from apps.jobs.run import JobRun
+from apps.jobs.run import JobRun, TryAgain
 from apps.network.database import borrowed
 from apps.qr import rendered, series_metadata
 from apps.qr.api.addresses import bulk_data_address
 from apps.qr.series_metadata import Revision
 from apps.storage.archive import Gone
 from apps.storage.models import Series, Study
+from apps.storage.store import Away
 from dicom.sop_classes import Service
 from dicom.values import is_uid
 
@@ -42,7 +43,7 @@ def warm_up(run: JobRun) -> None:
     made = 0
     for series in _quiet(changed, now - _QUIET):
         began = time.monotonic()
-        if _ready(series):
+        if _ready_or_logged(series):
             made += 1
             failpoint("warm_up.made")
             # Half of the time is for others; more when the machine is busy.
@@ -87,7 +88,13 @@ def warm_caches(run: JobRun) -> None:
         if series is None:
             run.failed(item, "It is not there any more")
             continue
-        made += _ready(series)
+        try:
+            made += _ready(series)
+        except Away as error:
+            raise TryAgain(str(error)) from error
+        except (Gone, OSError) as error:
+            run.failed(item, str(error))
+            continue
         failpoint("warm.made")
         run.succeeded(item)
     run.log(f"{made} series made ready, the others were")
@@ -104,14 +111,18 @@ def _quiet(changed: QuerySet[Series], until: datetime) -> Iterator[Series]:
             yield series
 
 
-def _ready(series: Series) -> bool:
-    """Whether there was something to do."""
-    revision = Revision(series.pk, series.revision, series.study.study_instance_uid, series.series_instance_uid)
+def _ready_or_logged(series: Series) -> bool:
     try:
-        if not series_metadata.make(revision, bulk_data_address):
-            return False
+        return _ready(series)
     except (Gone, OSError) as error:
         log.warning("Series %s is not made ready: %s", series.series_instance_uid, error)
+        return False
+
+
+def _ready(series: Series) -> bool:
+    """Whether there was something to do. Raises Gone, Away, OSError."""
+    revision = Revision(series.pk, series.revision, series.study.study_instance_uid, series.series_instance_uid)
+    if not series_metadata.make(revision, bulk_data_address):
         return False
     rendered.warm_thumbnail(series)
     return True

@@ -33,6 +33,7 @@ def ran(job: Job) -> Job:
         ("send", {"peer": "workstation", **STUDY}),
         ("export", STUDY),
         ("export", {"dicomdir": True, **STUDY}),
+        ("warm_caches", STUDY),
         ("reindex", {}),
     ],
 )

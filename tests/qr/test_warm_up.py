@@ -15,7 +15,7 @@ from apps.accounts.rest import InvalidRequest
 from apps.accounts.users import principal_of
 from apps.failpoints import arm
 from apps.jobs import kind, outbox, queue
-from apps.jobs.models import Job, JobLine, JobState, OutboxEvent
+from apps.jobs.models import ItemState, Job, JobLine, JobState, OutboxEvent
 from apps.jobs.outbox import Reaction
 from apps.jobs.runner import run_due
 from apps.qr import wado
@@ -152,6 +152,18 @@ def test_a_file_that_is_lost_stops_nothing(settings: Settings, made: list[str]) 
     assert work() == []
     assert len(kept(settings, "metadata")) == 1
     assert Job.objects.get(kind="warm_up").state == JobState.SUCCEEDED
+
+
+def test_who_asks_is_told_of_a_series_that_could_not_be_made_ready(settings: Settings, made: list[str]) -> None:
+    keep(1)
+    keep(2, series="1.2.3.2")
+    (settings.ARCHIVE / Instance.objects.get(instance_number="1").path).unlink()
+    admin = principal_of(User.objects.create_superuser("root"))
+    job = kind.request("warm_caches", principal=admin, arguments={"study_instance_uids": ["1.2.3"]})
+    run_due()
+    job.refresh_from_db()
+    assert (job.state, job.done, job.failures) == (JobState.FAILED, 1, 1)
+    assert job.items.get(state=ItemState.FAILED).key == "1.2.3.1"
 
 
 def test_a_study_that_comes_image_by_image_is_told_of_once_in_a_while() -> None:
