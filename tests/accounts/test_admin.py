@@ -53,3 +53,19 @@ def test_users_and_roles_deleted_from_the_list_stand_in_the_trail(admin_client: 
 def test_a_new_role_stands_in_the_trail(admin_client: Client) -> None:
     admin_client.post(reverse("admin:auth_group_add"), {"name": "Guests"})
     assert events() == [("admin", "add", "role", "Guests")]
+
+
+@pytest.mark.parametrize(("role", "sees"), [("Administrators", True), ("Radiologists", False)])
+def test_staff_of_the_role_administrators_administer_in_the_browser_and_others_are_led_nowhere(
+    client: Client, role: str, sees: bool
+) -> None:
+    user = User.objects.create_user("chief", is_staff=True)
+    user.groups.add(Group.objects.get_or_create(name=role)[0])
+    client.force_login(user)
+    network = reverse("admin:app_list", args=["network"])
+    led = [address for address in (network, reverse("routing")) if address in client.get("/jobs/").text]
+    assert led == ([network, reverse("routing")] if sees else [])
+    for address in (network, reverse("routing"), reverse("admin:auth_user_changelist")):
+        assert (client.get(address).status_code == 200) is sees
+    User.objects.update(is_active=False)
+    assert client.get(network).status_code == 302

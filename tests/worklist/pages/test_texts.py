@@ -57,3 +57,10 @@ def test_nothing_scrolls_sideways(page: Page, order: Order, width: int) -> None:
         assert page.evaluate(
             "[...document.querySelectorAll('.table-responsive')].every(e => e.scrollWidth <= e.clientWidth)"
         )
+
+
+def test_a_day_fits_on_a_telephone(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/worklist/day/")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    expect(page.get_by_label("Modality")).to_be_in_viewport(ratio=1)
