@@ -93,3 +93,5 @@ class ApiTokenAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
         for token in queryset:
             tokens.revoke(principal=asking(request), token=token)
+        names = ", ".join(str(token) for token in queryset)
+        self.message_user(request, f"Revoked: {names}", messages.SUCCESS)

@@ -1,6 +1,7 @@
 """What a program signs in with, and what it was answered."""
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
@@ -25,6 +26,10 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.hint}...)"
+
+    def clean(self) -> None:
+        if self.expires_at and self.expires_at <= timezone.now():
+            raise ValidationError({"expires_at": "This moment has passed."})
 
     @property
     def is_valid(self) -> bool:

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -114,7 +113,11 @@ class ButtonAdmin(ReadOnlyAdmin):
     def _pressed(self, name: str) -> Callable[..., HttpResponse]:
         @require_POST
         def press(request: HttpRequest, pk: int) -> HttpResponse:
-            return self.buttons[name](self, request, get_object_or_404(self.model, pk=pk))
+            row = self.model._default_manager.filter(pk=pk).first()
+            if row is not None:
+                return self.buttons[name](self, request, row)
+            self.message_user(request, "It is not in this list any more.", messages.WARNING)
+            return self.back()
 
         return press
 

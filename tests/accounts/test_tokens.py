@@ -89,10 +89,17 @@ def test_a_token_made_in_the_browser_is_shown_once_and_kept_nowhere(admin_client
     assert text not in admin_client.get(reverse("admin:accounts_apitoken_changelist")).content.decode()
     assert text not in str(list(ApiToken.objects.values())) + str(list(AuditEvent.objects.values()))
     revoke = {"action": "revoke", "_selected_action": [ApiToken.objects.get().pk]}
-    admin_client.post(reverse("admin:accounts_apitoken_changelist"), revoke)
+    answer = admin_client.post(reverse("admin:accounts_apitoken_changelist"), revoke, follow=True)
+    assert f"Revoked: RIS ({text[:10]}" in answer.text
     assert status(text) == 401
     trail = AuditEvent.objects.filter(object_kind="token").order_by("id").values_list("actor_name", "action")
     assert list(trail) == [("admin", "add"), ("admin", "revoke")]
+
+
+def test_no_token_is_made_that_has_expired_already(admin_client: Client, ris: User) -> None:
+    given = {"user": ris.pk, "name": "RIS", "expires_at_0": "2020-01-01", "expires_at_1": "00:00"}
+    assert "This moment has passed" in admin_client.post(reverse("admin:accounts_apitoken_add"), given).text
+    assert not ApiToken.objects.exists()
 
 
 def test_a_token_is_made_and_revoked_from_the_command_line(ris: User) -> None:

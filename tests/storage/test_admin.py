@@ -61,6 +61,8 @@ def test_a_version_in_quarantine_is_made_current_or_discarded(browser: Client) -
     row = QuarantinedInstance.objects.get()
     browser.post(url("quarantinedinstance_accept", row.pk))
     assert Instance.objects.get().name == row.name
+    again = browser.post(url("quarantinedinstance_accept", row.pk), follow=True)  # two people, or a second press
+    assert again.status_code == 200 and "not in this list any more" in again.text
     browser.post(url("quarantinedinstance_discard", QuarantinedInstance.objects.get().pk))
     assert QuarantinedInstance.objects.get().state == "discarded"
 
