@@ -354,7 +354,8 @@ def test_nothing_scrolls_and_everything_has_a_name(browser: Browser, node: Node,
         shown(page, 1)
         window.keep(f"quick look {width}")
         assert page.evaluate(
-            "['html', '.bar', '.play'].map((e) => document.querySelector(e)).every((e) => e.scrollWidth <= e.clientWidth)"
+            "['html', '.bar', '.play'].map((each) => document.querySelector(each))"
+            ".every((e) => e.scrollWidth <= e.clientWidth)"
         )
         nameless = page.evaluate(
             "[...document.querySelectorAll('button, input, select, a')]"

@@ -140,6 +140,12 @@ def test_a_study_of_another_patient_waits_beside_its_order_for_a_person(
     page.get_by_role("link", name="does it belong to this order?").click()
     values = page.locator("tr.differing", has_text="Name").locator("td")
     expect(values).to_have_text(["Roe, Richard", "Doe, Jane"])
+    wide = page.viewport_size
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert values.first.evaluate("e => e.clientWidth") >= 80  # a telephone shows words, not letters
+    assert wide is not None
+    page.set_viewport_size(wide)
     page.get_by_label("Reason").fill("Wrong entry chosen")
     page.get_by_role("button", name="They do not").click()
     expect(page.get_by_text("The decision is kept", exact=True)).to_be_visible()
