@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,10 @@ from tests.node import Node, drop_databases
 # pynetdicom installs programs called like DCMTK's (findscu, storescp, ...); the tests mean DCMTK's.
 _OURS = Path(sys.prefix, "bin")
 os.environ["PATH"] = os.pathsep.join(folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder) != _OURS)
+
+# In the background of a shell Ctrl-C is ignored, by what is started from here, too; some tests end programs by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("unhurried", deadline=None)
