@@ -292,7 +292,7 @@ def discard(*, principal: Principal, name: str) -> None:
     def decision() -> _Decision:
         row = _quarantined(name, ~Q(state=QuarantineState.DISCARDED))
         own = {uid: getattr(row, uid) for uid in decisions.UIDS}
-        file = decisions.described(row, own) | {"reason": row.reason}
+        file = decisions.described(row, own) | {"reason": row.reason, "duplicate_policy": row.duplicate_policy}
         return _Decision(Act.DISCARD, {"file": file}, f"instance {row.sop_instance_uid}", {"file": name})
 
     _decide(principal, decision)

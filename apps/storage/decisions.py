@@ -1,7 +1,7 @@
 """What a recorded decision does to the index: now, after a crash, and when the index is rebuilt."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
@@ -19,7 +19,6 @@ from apps.storage.models import (
     Instance,
     QuarantinedInstance,
     QuarantineState,
-    Series,
     StoredFile,
 )
 from apps.storage.reading import Reading
@@ -96,13 +95,8 @@ def _delete(cursor: CursorWrapper, record: Record, files: Files) -> set[str]:
         batch_size=500,
     )
     series |= {file["series_instance_uid"] for file in described_files}
-    if not Series.objects.filter(series_instance_uid__in=series).exists():  # rebuilding, with its files purged
-        left = Series.objects.filter(
-            study__study_instance_uid__in={file["study_instance_uid"] for file in described_files}
-        )
-        series = set(left.values_list("series_instance_uid", flat=True))
-    studies = set(rebuild(cursor, series, files=files).studies)
-    studies |= {file["study_instance_uid"] for file in described_files}  # of which nothing may be left
+    in_studies = {file["study_instance_uid"] for file in described_files}  # of which nothing may be left
+    studies = in_studies | rebuild(cursor, series, in_studies, files=files).studies.keys()
     return studies | _promote(cursor, {file["sop_instance_uid"] for file in described_files}, files)
 
 
@@ -150,11 +144,11 @@ def _held(uids: Collection[str]) -> dict[str, set[str]]:
 
 def _restore(cursor: CursorWrapper, record: Record, files: Files) -> set[str]:
     current, beside = record.content["current"], record.content["beside"]
-    rows = DeletedInstance.objects.filter(name__in=[*current, *beside], purged_at=None)
-    places = dict(rows.values_list("name", "path"))
-    readings = {one.name: one for one in files.of(places.values())}
     # Also without its file: what has been purged since is told of again by a later record.
-    DeletedInstance.objects.filter(name__in=[*current, *beside]).delete()
+    restored = DeletedInstance.objects.filter(name__in=[*current, *beside])
+    readings = {one.name: one for one in files.of(restored.filter(purged_at=None).values_list("path", flat=True))}
+    was_in = {name: held for name, *held in restored.values_list("name", "series_instance_uid", "study_instance_uid")}
+    restored.delete()
     for name in beside:
         if name in readings:
             _keep_beside(readings[name], record)
@@ -164,10 +158,20 @@ def _restore(cursor: CursorWrapper, record: Record, files: Files) -> set[str]:
     studies = upsert.add(cursor, free, files=files, decided=upsert.Decided(record.at, True))
     for uid in held:  # what was on its way meanwhile does not undo the decision
         row = _keep_beside(back[uid], record)
-        studies |= versions.accept(cursor, row, at=record.at, by=record.by, files=files)
-    return studies | versions.promote(
-        cursor, {readings[name].sop_instance_uid for name in beside if name in readings}, files
-    )
+        studies |= versions.accept(cursor, row, at=record.at, files=files)
+    studies |= versions.promote(cursor, {readings[name].sop_instance_uid for name in beside if name in readings}, files)
+    return studies | _rebuild_emptied(cursor, was_in, files)
+
+
+def _rebuild_emptied(cursor: CursorWrapper, was_in: Mapping[str, Sequence[str]], files: Files) -> set[str]:
+    """The series and studies of files that are deleted no longer, and have not come back to them."""
+    places = "name", "series__series_instance_uid", "series__study__study_instance_uid"
+    is_in = {name: held for name, *held in Instance.objects.filter(name__in=was_in).values_list(*places)}
+    elsewhere = [held for name, held in was_in.items() if held != is_in.get(name)]
+    if not elsewhere:
+        return set()
+    series, studies = map(set, zip(*elsewhere, strict=True))
+    return set(rebuild(cursor, series, studies, files=files).studies)
 
 
 def _keep_beside(reading: Reading, record: Record) -> QuarantinedInstance:
@@ -181,7 +185,7 @@ def _accept(cursor: CursorWrapper, record: Record, files: Files) -> set[str]:
     name = record.content["name"]
     row = QuarantinedInstance.objects.filter(name=name).first()
     if row is not None:
-        return versions.accept(cursor, row, at=record.at, by=record.by, files=files)
+        return versions.accept(cursor, row, at=record.at, files=files)
     # The index is being rebuilt, and the versions this one replaced have been purged.
     current = Instance.objects.filter(name=name)
     current.update(decided_ns=record.at, decided_current=True)
@@ -190,20 +194,15 @@ def _accept(cursor: CursorWrapper, record: Record, files: Files) -> set[str]:
 
 
 def _discard(cursor: CursorWrapper, record: Record, files: Files) -> set[str]:
-    file = dict(record.content["file"])
+    file = record.content["file"]
+    verdict = {
+        "reason": file["reason"],  # as it was read, whatever has come since
+        "state": QuarantineState.DISCARDED,
+        "resolved_at": moment(record.at),
+        "resolved_by": record.by[:150],
+    }
     QuarantinedInstance.objects.update_or_create(
-        name=file["name"],
-        defaults={
-            "state": QuarantineState.DISCARDED,
-            "resolved_at": moment(record.at),
-            "resolved_by": record.by[:150],
-        },
-        create_defaults={
-            **_columns(file),
-            "state": QuarantineState.DISCARDED,
-            "resolved_at": moment(record.at),
-            "resolved_by": record.by[:150],
-        },
+        name=file["name"], defaults=verdict, create_defaults={**_columns(file), **verdict}
     )
     return _promote(cursor, {file["sop_instance_uid"]}, files)
 

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db.backends.utils import CursorWrapper
@@ -14,7 +14,7 @@ from apps.storage.columns import Attribute, canonical_json
 from apps.storage.merge import Merged
 from apps.storage.models import TEXT, UID, Patient, Series, SeriesRequest, Study
 from apps.storage.reading import Identity, Reading
-from apps.storage.tables import Row, Table, adapt
+from apps.storage.tables import Row, Table, adapt, moment_of
 
 PATIENTS = Table(Patient)
 STUDIES = Table(Study)
@@ -113,12 +113,6 @@ def _flat(values: Iterable[tuple[Any, ...]]) -> list[Any]:
     return [adapt(part) for value in values for part in value]
 
 
-def _when(value: Any) -> datetime:
-    """SQLite gives text."""
-    when = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
-
-
 def _joined(values: Iterable[str]) -> str:
     return "\\".join(sorted(set(filter(None, values))))
 
@@ -180,7 +174,7 @@ class Rows:
         patients |= self._identities({row[2] for row in found} - patients.keys())
         for uid, key, patient, series, instances, modalities, classes, revision, first, last, sources, *texts in found:
             row = StudyRow(uid, key, series=series, instances=instances, modalities=modalities, sop_classes=classes)
-            row.revision, row.received_at, row.changed_at = revision, _when(first), _when(last)
+            row.revision, row.received_at, row.changed_at = revision, moment_of(first), moment_of(last)
             identity = patients[patient]
             row.merged.load((identity.text, *texts), json.loads(sources))
             row.merged.values[PARENT] = (identity.text, identity)
@@ -201,7 +195,7 @@ class Rows:
             self.load_studies([studies[key] for key in elsewhere])
         for uid, key, study, instances, classes, revision, last, sources, *texts in found:
             row = SeriesRow(uid, key, instances=instances, sop_classes=set(filter(None, classes.split("\\"))))
-            row.revision, row.changed_at = revision, _when(last)
+            row.revision, row.changed_at = revision, moment_of(last)
             row.merged.load((studies[study], *_canonical(texts)), json.loads(sources))
             row.study = self.studies[studies[study]]
             self.series[uid] = row

@@ -20,14 +20,14 @@ from apps.failpoints import failpoint
 from apps.jobs import outbox
 from apps.storage import placement, upsert, versions
 from apps.storage.entities import Raced
-from apps.storage.models import DamagedFile, DeletedInstance, QuarantinedInstance
+from apps.storage.models import DamagedFile, QuarantinedInstance
 from apps.storage.reading import Reading, reading
 from apps.storage.rebuild import Files
 from apps.storage.received import Received
 from apps.storage.spool import Spool
 from apps.storage.store import Away, store
 from apps.storage.tables import Table
-from apps.storage.upsert import INSTANCES
+from apps.storage.upsert import DELETED, INSTANCES
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,6 @@ STEPS = (
 STUDY_CHANGED = "study_changed"
 INSTANCE_STORED = "instance_stored"  # of each batch: its instances
 _QUARANTINED = Table(QuarantinedInstance)
-_DELETED = Table(DeletedInstance)
 _ATTEMPTS = 8
 _CONTENTION = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
 
@@ -176,7 +175,7 @@ def _sort_out(cursor: CursorWrapper, readings: Sequence[Reading]) -> _Batch:
     )
     held = {uid: (name, digest, offset) for uid, name, digest, offset in rows}
     decided = {
-        name for table in (_QUARANTINED, _DELETED) for (name,) in table.select(cursor, ("name",), {"name": names})
+        name for table in (_QUARANTINED, DELETED) for (name,) in table.select(cursor, ("name",), {"name": names})
     }
     broken = _broken({name for name, _, _ in held.values()}) if held else frozenset()
     batch = _Batch()

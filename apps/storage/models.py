@@ -12,6 +12,7 @@ instance names, with all its instances; a study to the patient its earliest inst
 from django.db import models
 
 from apps.fields import KeyField
+from apps.network.models import DuplicatePolicy
 from apps.storage.visibility import StudyQuerySet
 
 UID = 64
@@ -241,6 +242,12 @@ class QuarantinedInstance(StoredFile):
     sop_class_uid = KeyField(max_length=UID)
     study_instance_uid = KeyField(max_length=UID, db_index=True)
     series_instance_uid = KeyField(max_length=UID)
+    duplicate_policy = models.CharField(
+        max_length=16,
+        choices=DuplicatePolicy,
+        default=DuplicatePolicy.KEEP_FIRST,
+        help_text="Of the peer it came from, at that time.",
+    )
     reason = models.CharField(max_length=200)
     state = models.CharField(max_length=16, choices=QuarantineState, default=QuarantineState.OPEN)
     resolved_at = models.DateTimeField(null=True)

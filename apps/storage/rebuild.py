@@ -54,10 +54,11 @@ class Files:
                 self._known[place] = None
 
 
-def rebuild(cursor: CursorWrapper, series: Collection[str], *, files: Files) -> Rows:
-    """Make these series anew, and the studies and patients that hold or held them; those left empty go."""
+def rebuild(cursor: CursorWrapper, series: Collection[str], studies: Collection[str] = (), *, files: Files) -> Rows:
+    """Make these series anew, and these studies, and the studies and patients that hold or held them; those left empty
+    go."""
     work = _Rebuild(cursor, files)
-    work.lock(series)
+    work.lock(series, studies)
     work.make_series()
     work.make_studies()
     work.make_patients()
@@ -73,10 +74,10 @@ class _Rebuild:
         self.subjects: set[Subject] = set()  # whose conflicts are known completely
         self.moved = False  # a series to another study
 
-    def lock(self, uids: Collection[str]) -> None:
+    def lock(self, uids: Collection[str], named: Collection[str]) -> None:
         """All rows that may be concerned, from top to bottom, as everybody locks them."""
         series = Series.objects.filter(series_instance_uid__in=uids)
-        studies = set(series.values_list("study__study_instance_uid", flat=True))
+        studies = {*named, *series.values_list("study__study_instance_uid", flat=True)}
         studies |= {one.study_instance_uid for one in self.files.of_series(series.values_list("pk", flat=True))}
         held = Series.objects.filter(study__study_instance_uid__in=studies).values_list("pk", flat=True)
         identities = {one.identity for one in self.files.of_series({*held, *series.values_list("pk", flat=True)})}
@@ -104,7 +105,7 @@ class _Rebuild:
             self.moved = self.moved or before is not row.study
             row.sop_classes = set(held.values_list("sop_class_uid", flat=True).distinct())
             row.revision = next_revision(row.revision)
-            row.changed_at = _last_change(held, DeletedInstance.objects.filter(series_instance_uid=row.uid))
+            row.changed_at = _last_change(held, series_instance_uid=row.uid)
 
     def _study(self, uid: str) -> StudyRow:
         return self.rows.studies.setdefault(uid, StudyRow(uid))
@@ -124,7 +125,7 @@ class _Rebuild:
             row.derive = True
             row.revision = next_revision(row.revision)
             row.received_at = held.aggregate(first=Min("received_at"))["first"]
-            row.changed_at = _last_change(held, DeletedInstance.objects.filter(study_instance_uid=row.uid))
+            row.changed_at = _last_change(held, study_instance_uid=row.uid)
 
     def _series_of(self, study: StudyRow) -> set[int]:
         """As it will be when all is saved."""
@@ -213,8 +214,9 @@ def _keys_of_series(study_instance_uid: str) -> set[int]:
     return set(Series.objects.filter(study__study_instance_uid=study_instance_uid).values_list("pk", flat=True))
 
 
-def _last_change(held: QuerySet[Instance], deleted: QuerySet[DeletedInstance]) -> datetime:
+def _last_change(held: QuerySet[Instance], **uid: str) -> datetime:
     """Function of files and decisions alone, so that a rebuilt index says the same."""
+    deleted = DeletedInstance.objects.filter(was_current=True, **uid)
     last = held.aggregate(received=Max("received_at"), decided=Max("decided_ns"))
     moments: list[datetime | None] = [last["received"], moment(last["decided"]) if last["decided"] else None]
     moments.append(deleted.aggregate(at=Max("deleted_at"))["at"])

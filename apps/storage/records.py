@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any
 
+from apps.storage.models import ArchiveRecord
 from apps.storage.spool import is_name, moment, received_ns
 from apps.storage.store import store
 
@@ -63,3 +64,12 @@ def names() -> Iterator[str]:
 def read(name: str) -> Record:
     plain = json.loads(store().read_record(_path(name)))
     return Record(name, Act(plain["act"]), plain["by"], plain["content"])
+
+
+def who_decided(at: int) -> str:
+    """Empty if nothing that was decided then is in the index, or its record is lost."""
+    name = ArchiveRecord.objects.filter(name__startswith=f"{at:019d}-").values_list("name", flat=True).first()
+    try:
+        return read(name).by if name else ""
+    except FileNotFoundError:
+        return ""

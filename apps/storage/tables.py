@@ -4,7 +4,7 @@ Names of tables and columns come from the models, never from data.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from django.db import connection, models
@@ -23,6 +23,12 @@ def adapt(value: Any) -> Any:
     if isinstance(value, time):
         return connection.ops.adapt_timefield_value(value)
     return value
+
+
+def moment_of(value: Any) -> datetime:
+    """From what the database's driver gives: SQLite's gives text."""
+    when = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 class Table:

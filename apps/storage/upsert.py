@@ -1,6 +1,6 @@
 """Instances new to the index into rows: merged into their series, study and patient, written in bulk."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -8,13 +8,14 @@ from django.db.backends.utils import CursorWrapper
 
 from apps.storage import columns, conflicts, placement
 from apps.storage.entities import PatientRow, Raced, Rows, SeriesRow, StudyRow, next_revision
-from apps.storage.models import Instance
+from apps.storage.models import DeletedInstance, Instance
 from apps.storage.reading import Reading, read_attributes
 from apps.storage.rebuild import Files, rebuild
 from apps.storage.spool import moment, received_ns
-from apps.storage.tables import Row, Table, adapt
+from apps.storage.tables import Row, Table, adapt, moment_of
 
 INSTANCES = Table(Instance)
+DELETED = Table(DeletedInstance)
 _FIELDS = (
     "name",
     "path",
@@ -53,6 +54,7 @@ def add(
         return set()
     addition = _Addition(cursor, readings, decided or Decided(None, False))
     addition.merge()
+    addition.count_deletions()
     addition.save()
     if addition.moved:
         return set(rebuild(cursor, addition.moved, files=files).studies)
@@ -121,6 +123,17 @@ class _Addition:
 
     def _last_change(self, group: Sequence[Reading]) -> datetime:
         return moment(max(received_ns(group[-1].name), self.decided.ns or 0))
+
+    def count_deletions(self) -> None:
+        """As changes of a series or study made new: its file may come late, when what was with it is deleted."""
+        self._count_deletions("series_instance_uid", self.rows.series)
+        self._count_deletions("study_instance_uid", self.rows.studies)
+
+    def _count_deletions(self, field: str, rows: Mapping[str, SeriesRow | StudyRow]) -> None:
+        new = [uid for uid, row in rows.items() if row.key is None]
+        for uid, deleted_at in DELETED.select(self.cursor, (field, "deleted_at"), {field: new, "was_current": [True]}):
+            row = rows[uid]
+            row.changed_at = max(filter(None, (row.changed_at, moment_of(deleted_at))))
 
     def save(self) -> None:
         self.rows.save_patients()

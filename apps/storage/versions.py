@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from django.db.backends.utils import CursorWrapper
 
 from apps.network.models import DuplicatePolicy
-from apps.storage import compare, conflicts, placement, upsert
+from apps.storage import compare, conflicts, placement, records, upsert
 from apps.storage.conflicts import SERIES_OF_INSTANCE, Subject
 from apps.storage.models import ConflictKind, DamagedFile, Instance, QuarantinedInstance, QuarantineState, StoredFile
 from apps.storage.reading import Reading
@@ -47,7 +47,7 @@ class Choice:
     current: Version
     quarantined: dict[Version, str] = field(default_factory=dict)  # and the reason
     redundant: list[Version] = field(default_factory=list)
-    replaced: dict[str, str] = field(default_factory=dict)  # names: the current version of that time, and by which
+    replaced: dict[str, Version] = field(default_factory=dict)  # by name of the current version of that time, by which
 
 
 def choose(versions: Iterable[Version], same: Callable[[Version, Version], bool]) -> Choice:
@@ -71,7 +71,7 @@ def _choose(in_order: Sequence[Version], same: Callable[[Version, Version], bool
             choice.redundant.append(version)
         elif version.forced:
             choice.quarantined[choice.current] = REPLACED[version.forced]
-            choice.replaced[choice.current.name] = version.name
+            choice.replaced[choice.current.name] = version
             choice.current = version
         elif any(is_kept(version, kept) for kept in choice.quarantined):
             choice.redundant.append(version)
@@ -82,13 +82,11 @@ def _choose(in_order: Sequence[Version], same: Callable[[Version, Version], bool
 
 @dataclass(slots=True)
 class Settled:
-    """`instances`: those that have another version now; `redundant`: places of files no row names any longer;
-    `replaced`: as in Choice."""
+    """`instances`: those that have another version now; `redundant`: places of files no row names any longer."""
 
     studies: set[str] = field(default_factory=set)
     instances: set[str] = field(default_factory=set)
     redundant: list[str] = field(default_factory=list)
-    replaced: dict[str, str] = field(default_factory=dict)
 
 
 def settle(
@@ -106,9 +104,9 @@ def promote(cursor: CursorWrapper, uids: Collection[str], files: Files) -> set[s
     return studies
 
 
-def accept(cursor: CursorWrapper, row: QuarantinedInstance, *, at: int, by: str, files: Files) -> set[str]:
+def accept(cursor: CursorWrapper, row: QuarantinedInstance, *, at: int, files: Files) -> set[str]:
     """Make a quarantined version current, as a human has decided; the studies that changed."""
-    return _Instance(cursor, row.sop_instance_uid, files).accept(row, at=at, by=by)
+    return _Instance(cursor, row.sop_instance_uid, files).accept(row, at=at)
 
 
 class _Instance:
@@ -133,24 +131,28 @@ class _Instance:
     def _known(self, row: StoredFile) -> Version:
         if row.decided_ns is not None:
             return Version(row.name, row.decided_ns, "decision" if row.decided_current else "", row.digest)
-        reading = self.readings.get(row.name)
-        return Version(row.name, received_ns(row.name), _forced(reading) if reading else "", row.digest)
+        return Version(row.name, received_ns(row.name), _forced(self._policy(row)), row.digest)
+
+    def _policy(self, row: StoredFile) -> str:
+        """Of the peer it came from. Where its file is gone, an index made by an older version may not know."""
+        if reading := self.readings.get(row.name):
+            return reading.received.provenance.policy
+        return row.duplicate_policy if isinstance(row, QuarantinedInstance) else DuplicatePolicy.KEEP_FIRST
 
     def settle(self, arrived: Sequence[Reading]) -> Settled:
         """Rows as they must be with these files, or, if there are none, with one that was current gone."""
         self.readings |= {one.name: one for one in arrived}
-        arrivals = [Version(one.name, received_ns(one.name), _forced(one), one.received.digest) for one in arrived]
+        arrivals = [_arrival(one) for one in arrived]
         settled = Settled()
         if not self.known and not arrivals:
             return settled
         arrivals = self._mended(arrivals, settled)
         choice = choose([*self._discarded_beside([*self.known, *arrivals]), *self.known, *arrivals], self._same)
-        settled.replaced = choice.replaced
         for version in choice.redundant:
             self._drop(version)
             settled.redundant.append(placement.place_of(version.name))
         for version, reason in choice.quarantined.items():
-            self._quarantine(version, reason)
+            self._quarantine(version, reason, choice.replaced.get(version.name))
         if self.current is None or choice.current.name != self.current.name:
             settled.studies = self._make_current(choice.current)
             settled.instances = {self.uid}
@@ -186,7 +188,7 @@ class _Instance:
         new = {"path": placement.place_of(version.name), "sop_instance_uid": self.uid, "first_seen": when}
         DamagedFile.objects.update_or_create(name=version.name, defaults=told, create_defaults={**told, **new})
 
-    def accept(self, row: QuarantinedInstance, *, at: int, by: str) -> set[str]:
+    def accept(self, row: QuarantinedInstance, *, at: int) -> set[str]:
         self.readings |= {one.name: one for one in self.files.of([row.path])}
         if row.name not in self.readings:
             return set()  # purged since
@@ -194,12 +196,7 @@ class _Instance:
         self.kept[row.name] = row
         others = [version for version in self.known if version.name != row.name]
         self.known = [*others, Version(row.name, at, "decision", row.digest)]
-        settled = self.settle(())
-        replaced = [name for name, by_which in settled.replaced.items() if by_which == row.name]
-        resolution = {"resolved_at": moment(at), "resolved_by": by[:150]}
-        beside = QuarantinedInstance.objects.filter(name__in=replaced)
-        beside.exclude(state=QuarantineState.DISCARDED).update(**resolution)
-        return settled.studies
+        return self.settle(()).studies
 
     def _same(self, one: Version, other: Version) -> bool:
         """WIRE 16: the same digest, or the same object in another transfer syntax."""
@@ -213,13 +210,14 @@ class _Instance:
         if row := self.kept.pop(version.name, None):
             row.delete()
 
-    def _quarantine(self, version: Version, reason: str) -> None:
+    def _quarantine(self, version: Version, reason: str, replaced_by: Version | None) -> None:
         row = self.kept.get(version.name)
         if row is None:
             log.warning("another version of an instance is quarantined: %s, file %s", self.uid, version.name)
             row = self._quarantined(version)
-        if reason == REPLACED["decision"]:
-            row.state = QuarantineState.REPLACED
+        if replaced_by and replaced_by.forced == "decision":
+            row.state, row.resolved_at = QuarantineState.REPLACED, moment(replaced_by.at)
+            row.resolved_by = records.who_decided(replaced_by.at)[:150]
         elif row.state == QuarantineState.REPLACED:
             row.state, row.resolved_at, row.resolved_by = QuarantineState.OPEN, None, ""
         row.reason = reason
@@ -231,6 +229,7 @@ class _Instance:
                 **stored_file(self.current),
                 sop_instance_uid=self.uid,
                 sop_class_uid=self.current.sop_class_uid,
+                duplicate_policy=self._policy(self.current),
                 **self._own_uids(self.current),
             )
         return beside(self.readings[version.name])
@@ -272,8 +271,13 @@ class _Instance:
         conflicts.replace({(subject, SERIES_OF_INSTANCE.name): names}, {subject})
 
 
-def _forced(reading: Reading) -> Literal["", "policy"]:
-    return "policy" if reading.received.provenance.policy == DuplicatePolicy.MAKE_CURRENT else ""
+def _arrival(reading: Reading) -> Version:
+    received = reading.received
+    return Version(reading.name, received_ns(reading.name), _forced(received.provenance.policy), received.digest)
+
+
+def _forced(policy: str) -> Literal["", "policy"]:
+    return "policy" if policy == DuplicatePolicy.MAKE_CURRENT else ""
 
 
 def stored_file(row: StoredFile) -> dict[str, Any]:
@@ -300,5 +304,6 @@ def beside(reading: Reading) -> QuarantinedInstance:
         sop_class_uid=received.sop_class_uid,
         study_instance_uid=reading.study_instance_uid,
         series_instance_uid=reading.series_instance_uid,
+        duplicate_policy=received.provenance.policy,
         reason=OTHER_DATA,
     )
