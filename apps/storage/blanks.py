@@ -13,6 +13,7 @@ import re
 import secrets
 import shutil
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,39 +29,70 @@ from dicom.errors import InvalidDataSet
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
 _WRITERS = re.compile(r"(\d{1,10})-[0-9a-f]{8}", re.ASCII)
 _FEWEST, _MOST = 8, 128  # made at once: few where little comes
+_DEAR = 40e-6  # seconds of CPU for one: three times what it costs where ext4 finds room at once
+_MOVES = 3  # in a row that made it no cheaper
+
+
+class Folder:
+    """A directory `{process}-{random}` below `tmp/`, its name durable; locked, and not taken for abandoned, as long as
+    this object is. Raises OSError."""
+
+    def __init__(self, tmp: Path) -> None:
+        self.fd = -1
+        while True:
+            path = tmp / f"{os.getpid()}-{secrets.token_hex(4)}"
+            path.mkdir(mode=0o700)
+            self.path, self.fd = str(path), os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(self.fd, fcntl.LOCK_EX)
+            if os.fstat(self.fd).st_nlink:  # else it was taken for abandoned before it was locked
+                sync(tmp)
+                return
+            os.close(self.fd)
+
+    def __del__(self) -> None:
+        with suppress(OSError):
+            os.close(self.fd)
 
 
 class Blank(NamedTuple):
-    """An empty file, open: its number, which is its name in the directory of this descriptor; and its own one."""
+    """An empty file, open: its number, which is its name in the directory; and its descriptor."""
 
     number: int
-    folder: int
+    folder: Folder
     fd: int
     identity: tuple[int, int]
 
     def discard(self) -> None:
         os.close(self.fd)
         with suppress(OSError):
-            os.unlink(str(self.number), dir_fd=self.folder)
+            self.unlink()
+
+    def unlink(self) -> None:
+        os.unlink(str(self.number), dir_fd=self.folder.fd)
+
+    def rename(self, path: str) -> None:
+        os.rename(str(self.number), path, src_dir_fd=self.folder.fd)
 
 
 class Blanks:
-    """Of one process: a directory `{process}-{random}` below `tmp/`, locked as long as the process lives."""
+    """Of one process, in a directory of its own; in another one when this one has become dear: where many files have
+    just been deleted, ext4 without a journal looks at each of them for every new one."""
 
     def __init__(self, tmp: Path) -> None:
         self._tmp = tmp
         self._lock = threading.Lock()
         self._process = 0
-        self._path, self._folder = "", -1
+        self._folder: Folder | None = None
         self._numbers = itertools.count()
         self._made: deque[Blank] = deque()
         self._next = _FEWEST
+        self._moves = _MOVES
 
     def __del__(self) -> None:
         """Nobody takes from it any more: the directory counts as abandoned."""
-        for fd in (*(blank.fd for blank in self._made), self._folder):
+        for blank in self._made:
             with suppress(OSError):
-                os.close(fd)
+                os.close(blank.fd)
 
     def take(self) -> Blank:
         """Raises OSError: FileNotFoundError when somebody has moved the directory away, or cleared it."""
@@ -72,7 +104,7 @@ class Blanks:
             blank = self._made.popleft()
             if not self._is_in_place(blank):
                 os.close(blank.fd)
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), blank.folder.path)
             return blank
 
     def restock(self) -> None:
@@ -84,12 +116,12 @@ class Blanks:
     def _begin(self) -> None:
         while self._made:
             os.close(self._made.pop().fd)
-        self._path, self._folder = _own_folder(self._tmp)
+        self._folder, self._moves = None, _MOVES
         self._process = os.getpid()
 
     def _is_in_place(self, blank: Blank) -> bool:
         try:
-            return _identity(os.stat(f"{self._path}/{blank.number}")) == blank.identity
+            return _identity(os.stat(f"{blank.folder.path}/{blank.number}")) == blank.identity
         except FileNotFoundError:
             return False
 
@@ -98,36 +130,36 @@ class Blanks:
         self._process = 0
 
     def _make(self) -> None:
+        folder = self._folder = self._folder or Folder(self._tmp)
         made: list[Blank] = []
+        began = time.thread_time()
         try:
             for number in itertools.islice(self._numbers, self._next):
-                fd = os.open(str(number), _NEW, 0o640, dir_fd=self._folder)
-                made.append(Blank(number, self._folder, fd, _identity(os.fstat(fd))))
+                fd = os.open(str(number), _NEW, 0o640, dir_fd=folder.fd)
+                made.append(Blank(number, folder, fd, _identity(os.fstat(fd))))
+            each = (time.thread_time() - began) / len(made)
             if not failpoint("intake.directory_sync"):
-                os.fsync(self._folder)
+                os.fsync(folder.fd)
         except OSError:
             for blank in made:
                 blank.discard()
             raise
         self._made.extend(made)
         self._next = min(2 * self._next, _MOST)
+        self._weigh(each)
+
+    def _weigh(self, each: float) -> None:
+        """Whether the next ones are to be made elsewhere: their CPU tells, which a slow disk or a busy machine does not
+        raise."""
+        if each < _DEAR:
+            self._moves = _MOVES
+        elif self._moves:
+            self._moves -= 1
+            self._folder = None
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
-
-
-def _own_folder(tmp: Path) -> tuple[str, int]:
-    """A new directory whose name is durable, and locked; its path and a descriptor."""
-    while True:
-        path = tmp / f"{os.getpid()}-{secrets.token_hex(4)}"
-        path.mkdir(mode=0o700)
-        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        if os.fstat(folder).st_nlink:  # else it was taken for abandoned before it was locked
-            sync(tmp)
-            return str(path), folder
-        os.close(folder)
 
 
 def is_writers(path: Path) -> bool:

@@ -105,7 +105,7 @@ class Incoming:
         self._reservation.close()
         if not self._sealed:
             with our_disk:
-                os.unlink(str(self._blank.number), dir_fd=self._blank.folder)
+                self._blank.unlink()
 
     def take(self, meta: bytes, fragments: Iterable[list[memoryview]]) -> tuple[str, int]:
         """All there is; the BLAKE3 digest and the length of the data set. What `fragments` raises flies."""

@@ -99,10 +99,10 @@ class Spool:
     def _move(self, blank: Blank, name: str) -> None:
         failpoint("intake.rename")
         try:
-            os.rename(str(blank.number), self.waiting_at(name), src_dir_fd=blank.folder)
+            blank.rename(self.waiting_at(name))
         except FileNotFoundError:  # somebody has removed `ready/`
             self.make()
-            os.rename(str(blank.number), self.waiting_at(name), src_dir_fd=blank.folder)
+            blank.rename(self.waiting_at(name))
 
     def waiting_at(self, name: str) -> str:
         return f"{self.ready}/{name}"

@@ -19,7 +19,6 @@ from django.db import connection
 from pytest_django import Settings
 
 from apps.storage import intake
-from apps.storage.blanks import Blanks
 from apps.storage.intake import Refused, wait_indexed
 from apps.storage.received import dump, load, read
 from apps.storage.sources import ForeignFile
@@ -389,17 +388,6 @@ def test_a_file_system_without_direct_writes_takes_large_images_as_well(monkeypa
     monkeypatch.setattr(os, "pwrite", refuse)
     data = data_set(pixels=bytes(range(256)) * 8000)
     assert (spool().ready / receive(data).name).read_bytes().endswith(data)
-
-
-def test_blanks_that_are_given_up_keep_no_file_open(tmp_path: Path) -> None:
-    def is_open() -> bool:  # other tests' files are closed at any moment
-        return any(str(tmp_path) in os.path.realpath(link) for link in Path("/proc/self/fd").iterdir())
-
-    blanks = Blanks(tmp_path)
-    os.close(blanks.take().fd)
-    assert is_open()
-    del blanks
-    assert not is_open()
 
 
 def test_a_node_whose_name_would_leave_the_spool_is_refused(tmp_path: Path) -> None:
