@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from apps.accounts import sign_ins
+from apps.accounts.brake import SignInForm
 from apps.console import exports, schedules, views
 from apps.qr.api.wado_uri import WadoUri
 from apps.viewer.views import viewer
@@ -19,7 +20,7 @@ handler500 = "pacs.failures.server_error"
 urlpatterns = [
     path("dicomweb/", include("pacs.dicomweb")),  # first: addresses are looked through one by one
     path("", RedirectView.as_view(pattern_name="studies"), name="home"),
-    path("sign-in/", LoginView.as_view(template_name="console/sign_in.html"), name="sign-in"),
+    path("sign-in/", LoginView.as_view(form_class=SignInForm, template_name="console/sign_in.html"), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("search/", views.search, name="search"),
     path("studies/", views.studies, name="studies"),

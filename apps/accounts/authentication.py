@@ -13,10 +13,10 @@ from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection
 from rest_framework import authentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
 
-from apps.accounts import tokens
+from apps.accounts import brake, tokens
 from apps.accounts.models import ApiToken
 from apps.accounts.users import principal_of
 
@@ -77,6 +77,8 @@ class BasicAuthentication(authentication.BasicAuthentication):
         known = _remembered.user(digest)
         if known is not None:
             return known, None
+        if seconds := brake.wait(userid, brake.address_of(request)):
+            raise Throttled(seconds, "Too many wrong passwords.")
         user: Any = super().authenticate_credentials(userid, password, request)[0]
         _remembered.add(digest, user)
         return user, None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol, Self
 
 from django.utils import timezone
@@ -59,6 +60,13 @@ def record(
     return AuditEvent.objects.create(
         at=timezone.now(), detail=dict(detail or {}), **{name: _fit(name, text) for name, text in texts.items()}
     )
+
+
+def times(*, actor: Actor, action: str, outcome: str, since: datetime, most: int) -> list[datetime]:
+    """When this actor, from this address, has last done so; the latest first, at `most` so many."""
+    said = {"actor_name": actor.name, "address": actor.address, "action": action, "outcome": outcome}
+    events = AuditEvent.objects.filter(at__gte=since, **{name: _fit(name, text) for name, text in said.items()})
+    return list(events.order_by("-at").values_list("at", flat=True)[:most])
 
 
 def _fit(column: str, text: str) -> str:

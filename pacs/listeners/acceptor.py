@@ -59,7 +59,7 @@ class IncomingAssociation:
         self.decision = decision = decide(request, address[0], rules.listener(self.listener), rules)
         if isinstance(decision.answer, Reject) or decision.caller is None:
             return self._refuse(request, address[0], decision.answer, decision.reason)
-        wrong = identity.refusal(request.user_identity)
+        wrong = identity.refusal(request.user_identity, address[0])
         if wrong is not None:
             return self._refuse(request, address[0], wrong, "User identity is wrong or cannot be confirmed")
         if not self.places.take(decision.caller.name, decision.caller.maximum_associations):
