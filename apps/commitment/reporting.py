@@ -17,7 +17,8 @@ from apps.failpoints import failpoint
 from apps.jobs import queue
 from apps.jobs.run import JobError, JobRun, TryAgain
 from apps.network.calling import secured
-from apps.network.models import Peer
+from apps.network.models import Listener, Peer
+from apps.network.rules import listener_rules, retrieve_ae_titles
 from dicom.dimse import Association, DimseError, Timeouts, associate
 
 REPORT = "commitment_report"
@@ -69,7 +70,9 @@ def taken(key: int) -> None:
 def send(assoc: Association, request: CommitmentRequest) -> None:
     """Raises DimseError."""
     references = pages.references(request)
-    scu.report(assoc, request.transaction_uid, references, retrieve_ae_title=request.called_ae_title)
+    listeners = map(listener_rules, Listener.objects.filter(enabled=True))
+    retrieve = "\\".join(retrieve_ae_titles(request.called_ae_title, listeners))
+    scu.report(assoc, request.transaction_uid, references, retrieve_ae_title=retrieve)
     failpoint("commitment.reported")
 
 

@@ -4,7 +4,7 @@ import ipaddress
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Self
 
@@ -208,9 +208,7 @@ class Rules:
         return next((listener for listener in self.listeners if listener.name == name), None)
 
     def retrieve_ae_titles(self, finder: ListenerRules) -> Sequence[str]:
-        """Who hands over what this one finds (PS3.4 C.4.1.1.3.2): itself, or else the listeners that retrieve."""
-        able = {listener.name: listener.ae_title for listener in self.listeners if listener.services & _RETRIEVALS}
-        return [able[finder.name]] if finder.name in able else sorted(set(able.values())) or [finder.ae_title]
+        return retrieve_ae_titles(finder.ae_title, self.listeners)
 
     @classmethod
     def load(cls, resolve: Resolve = resolve_now) -> Self:
@@ -223,6 +221,13 @@ class Rules:
             peers=tuple(peer_rules(row, resolve) for row in peers if row.enabled),
             disabled_ae_titles=tuple(sorted({row.ae_title for row in peers if not row.enabled})),
         )
+
+
+def retrieve_ae_titles(ae_title: str, listeners: Iterable[ListenerRules]) -> Sequence[str]:
+    """Who hands over what is found or kept under this title of ours (PS3.4 C.4.1.1.3.2, J.3.3.1.2): a listener of this
+    title, or else those that retrieve."""
+    able = {listener.ae_title for listener in listeners if listener.services & _RETRIEVALS}
+    return [ae_title] if ae_title in able else sorted(able) or [ae_title]
 
 
 def listener_rules(row: Listener) -> ListenerRules:

@@ -35,12 +35,14 @@ class Told:
 
     def __init__(self) -> None:
         self.reports: list[tuple[str, int, list[str], dict[str, int]]] = []
+        self.retrieve: list[Any] = []  # the Retrieve AE Titles of each report
         self.status = 0x0000
 
     def take(self, event: Any) -> tuple[int, Dataset | None]:
         ds = event.event_information
         committed = [str(item.ReferencedSOPInstanceUID) for item in ds.get("ReferencedSOPSequence", ())]
         failed = {str(item.ReferencedSOPInstanceUID): item.FailureReason for item in ds.get("FailedSOPSequence", ())}
+        self.retrieve.append(ds.get("RetrieveAETitle"))
         self.reports.append((str(ds.TransactionUID), event.event_type, committed, failed))
         return self.status, None
 

@@ -13,7 +13,7 @@ from apps.commitment.models import CommitmentRequest, State
 from apps.jobs import queue, runner
 from apps.jobs.models import Job, JobState
 from apps.network import config
-from apps.network.models import Peer
+from apps.network.models import Listener, Peer
 from dicom.sop_classes import STORAGE_COMMITMENT_PUSH as PUSH
 from tests.commitment.asking import Told, ask, ask_and_go, asked, modality, reference
 from tests.commitment.conftest import Serve
@@ -62,6 +62,19 @@ def test_who_has_released_is_told_on_a_new_association(serving: Serving, caller:
     assert told.reports == [(T, 2, ["1.5.1"], {"1.5.2": 0x0112})]
     assert request().state == State.REPORTED
     assert set(Job.objects.values_list("state", flat=True)) == {JobState.SUCCEEDED}
+
+
+def test_a_report_names_the_listeners_that_retrieve_where_its_own_does_not(
+    serving: Serving, caller: Peer, told: Told
+) -> None:
+    ask_and_go(serving, asked(T, reference("1.5.1")))
+    run()
+    Listener.objects.update(services=["echo", "store", "commitment"])
+    for title, service in (("MOVES", "move"), ("GETS", "get"), ("TAKES", "store")):
+        Listener.objects.create(name=title, ae_title=title, port=free_port(), services=[service])
+    ask_and_go(serving, asked(f"{T}.2", reference("1.5.1")))
+    run()
+    assert told.retrieve == ["PACS", ["GETS", "MOVES"]]
 
 
 def test_a_report_that_is_refused_is_tried_again(serving: Serving, caller: Peer, told: Told) -> None:
