@@ -39,9 +39,15 @@ def told(serving: Serving, ds: Dataset, reports: int = 1, syntax: str = SYNTAXES
     with serving.call(PUSH, transfer_syntaxes=[syntax], handlers=heard.handlers) as assoc:
         assert ask(assoc, ds).Status == 0x0000
         runner.run_due()
-        wait_for(lambda: len(heard.reports) == reports, what="a report")
+        hears(heard, reports)
     wait_for(lambda: live.watch.idle)
     return heard
+
+
+def hears(heard: Told, reports: int = 1) -> None:
+    """It has been told, and the archive has its answer: who releases while he answers is no peer to test with."""
+    wait_for(lambda: len(heard.reports) == reports, what="a report")
+    wait_for(lambda: live.watch.idle, what="its answer")
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
@@ -141,7 +147,7 @@ def test_what_has_not_arrived_is_awaited_for_a_while(serve: Serve, settings: Set
         take("1.5.2")
         Job.objects.update(due_at=timezone.now())
         runner.run_due()
-        wait_for(lambda: heard.reports)
+        hears(heard)
     assert heard.reports == [(T, 1, ["1.5.1", "1.5.2"], {})]
 
 
@@ -154,7 +160,7 @@ def test_what_never_arrives_is_not_committed_in_the_end(serve: Serve, settings: 
         CommitmentRequest.objects.update(asked_at=timezone.now() - timedelta(seconds=601))
         Job.objects.update(due_at=timezone.now())
         runner.run_due()
-        wait_for(lambda: heard.reports)
+        hears(heard)
     assert heard.reports == [(T, 2, [], {"1.5.2": 0x0112})]
 
 
