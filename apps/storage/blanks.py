@@ -47,7 +47,8 @@ class Folder:
             if os.fstat(self.fd).st_nlink:  # else it was taken for abandoned before it was locked
                 sync(tmp)
                 return
-            os.close(self.fd)
+            fd, self.fd = self.fd, -1
+            os.close(fd)
 
     def __del__(self) -> None:
         with suppress(OSError):

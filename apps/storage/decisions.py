@@ -95,8 +95,9 @@ def _delete(cursor: CursorWrapper, record: Record, files: Files) -> set[str]:
         batch_size=500,
     )
     series |= {file["series_instance_uid"] for file in described_files}
-    in_studies = {file["study_instance_uid"] for file in described_files}  # of which nothing may be left
-    studies = in_studies | rebuild(cursor, series, in_studies, files=files).studies.keys()
+    were_in = {file["study_instance_uid"] for file in described_files if file["was_current"]}
+    studies = set(rebuild(cursor, series, were_in, files=files).studies)
+    studies |= {file["study_instance_uid"] for file in described_files}  # of which nothing may be left
     return studies | _promote(cursor, {file["sop_instance_uid"] for file in described_files}, files)
 
 
@@ -147,7 +148,8 @@ def _restore(cursor: CursorWrapper, record: Record, files: Files) -> set[str]:
     # Also without its file: what has been purged since is told of again by a later record.
     restored = DeletedInstance.objects.filter(name__in=[*current, *beside])
     readings = {one.name: one for one in files.of(restored.filter(purged_at=None).values_list("path", flat=True))}
-    was_in = {name: held for name, *held in restored.values_list("name", "series_instance_uid", "study_instance_uid")}
+    places = "name", "series_instance_uid", "study_instance_uid"
+    was_in = {name: held for name, *held in restored.filter(was_current=True).values_list(*places)}
     restored.delete()
     for name in beside:
         if name in readings:
