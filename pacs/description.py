@@ -39,10 +39,11 @@ _REASONS: Final = {
     413: "Too large",
     415: "Not a media type that can be stored",
     416: "The range lies outside",
+    429: "Too many wrong passwords; Retry-After says when it goes on",
     503: "Not now; Retry-After says when",
     507: "No space is left",
 }
-_ASKED: Final = (400, 401, 403, 406)
+_ASKED: Final = (400, 401, 403, 406, 429)
 _FOUND: Final = (304, *_ASKED, 404, 410)
 _UP_TO: Final = {"study": Level.STUDY, "series": Level.SERIES, "instance": Level.IMAGE}
 # Levels of an address, and the address of each.
@@ -109,14 +110,14 @@ _STORED: Final = {"application/dicom+json": {"type": "object"}, "application/dic
 _STORE: Final = Operation(
     "Store instances",
     _STORED,
-    (400, 401, 403, 406, 408, 409, 413, 415, 503, 507),
+    (400, 401, 403, 406, 408, 409, 413, 415, 429, 503, 507),
     takes={"multipart/related": _BYTES, "application/dicom": _BYTES, "application/dicom+json": _DATA_SETS},
     success={200: "All are stored", 202: "Some are stored, or with warnings"},
 )
 _DELETE: Final = Operation(
     "Delete, restorable from the recycle area until it is emptied",
     {},
-    (400, 401, 403, 404, 410),
+    (400, 401, 403, 404, 410, 429),
     success={204: "Deleted"},
 )
 _RENDERED: Final = {"image/jpeg": _BYTES, "image/png": _BYTES, "image/gif": _BYTES, "application/pdf": _BYTES}

@@ -37,9 +37,10 @@ REASONS: Final = {
     413: f"More than {LARGEST >> 20} MiB",
     415: "Not a media type that is taken",
     422: "This Idempotency-Key was given to another request",
+    429: "Too many wrong passwords; Retry-After says when it goes on",
     502: "The peer cannot be reached, or did not do it",
 }
-ASKED: Final = (400, 401, 403, 406)
+ASKED: Final = (400, 401, 403, 406, 429)
 SENT: Final = (*ASKED, 409, 413, 415)
 
 IDEMPOTENCY_KEY: Final = OpenApiParameter(
