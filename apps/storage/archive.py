@@ -186,7 +186,13 @@ class _Doomed:
             rows = rows.filter(series__series_instance_uid=self.series_instance_uid)
         if self.sop_instance_uids:
             rows = rows.filter(sop_instance_uid__in=self.sop_instance_uids)
-        return rows
+        return rows.order_by("name")
+
+    def lock(self) -> None:
+        """What an indexer is about to put in the place of one of them is waited for, and is one of them then."""
+        before = None
+        while (names := list(self.rows().select_for_update(of=("self",)).values_list("name", flat=True))) != before:
+            before = names
 
     @property
     def name(self) -> str:
@@ -230,6 +236,7 @@ def delete(
         files.of_series(Series.objects.filter(study=study).values_list("pk", flat=True))
 
     def decision() -> _Decision:
+        doomed.lock()
         described = _described(doomed.rows().select_related("series"), study_instance_uid)
         if not described:
             raise doomed.missing()
@@ -244,7 +251,7 @@ def _described(doomed: QuerySet[Instance], study_instance_uid: str) -> list[dict
     """The current files and the other versions of the same instances."""
     described = []
     uids: dict[str, dict[str, str]] = {}
-    for row in doomed.order_by("name"):
+    for row in doomed:
         own = {
             "sop_instance_uid": row.sop_instance_uid,
             "sop_class_uid": row.sop_class_uid,
@@ -292,10 +299,17 @@ def discard(*, principal: Principal, name: str) -> None:
     def decision() -> _Decision:
         row = _quarantined(name, ~Q(state=QuarantineState.DISCARDED))
         own = {uid: getattr(row, uid) for uid in decisions.UIDS}
-        file = decisions.described(row, own) | {"reason": row.reason, "duplicate_policy": row.duplicate_policy}
+        policy = row.duplicate_policy or _policy(row)
+        file = decisions.described(row, own) | {"reason": row.reason, "duplicate_policy": policy}
         return _Decision(Act.DISCARD, {"file": file}, f"instance {row.sop_instance_uid}", {"file": name})
 
     _decide(principal, decision)
+
+
+def _policy(row: QuarantinedInstance) -> str | None:
+    """As its file says, which an index made by an older version does not know."""
+    found = Files().of([row.path])
+    return found[0].received.provenance.policy if found else None
 
 
 def _quarantined(name: str, condition: Q) -> QuarantinedInstance:

@@ -242,11 +242,8 @@ class QuarantinedInstance(StoredFile):
     sop_class_uid = KeyField(max_length=UID)
     study_instance_uid = KeyField(max_length=UID, db_index=True)
     series_instance_uid = KeyField(max_length=UID)
-    duplicate_policy = models.CharField(
-        max_length=16,
-        choices=DuplicatePolicy,
-        default=DuplicatePolicy.KEEP_FIRST,
-        help_text="Of the peer it came from, at that time.",
+    duplicate_policy = models.CharField(  # noqa: DJ001 - null: indexed before there was this column
+        max_length=16, choices=DuplicatePolicy, null=True, help_text="Of the peer it came from, at that time."
     )
     reason = models.CharField(max_length=200)
     state = models.CharField(max_length=16, choices=QuarantineState, default=QuarantineState.OPEN)

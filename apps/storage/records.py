@@ -4,15 +4,19 @@ A record is on disk before its transaction commits; one found without its row in
 """
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
 from apps.storage.models import ArchiveRecord
 from apps.storage.spool import is_name, moment, received_ns
 from apps.storage.store import store
+
+log = logging.getLogger(__name__)
 
 
 class Act(StrEnum):
@@ -67,9 +71,17 @@ def read(name: str) -> Record:
 
 
 def who_decided(at: int) -> str:
-    """Empty if nothing that was decided then is in the index, or its record is lost."""
-    name = ArchiveRecord.objects.filter(name__startswith=f"{at:019d}-").values_list("name", flat=True).first()
+    """Empty if nothing that was decided then is in the index, or its record is lost or damaged."""
+    begin = f"{at:019d}"
+    names = ArchiveRecord.objects.filter(name__gte=f"{begin}-", name__lt=f"{begin}.")  # as a prefix, by the index
+    name = names.values_list("name", flat=True).first()
     try:
-        return read(name).by if name else ""
-    except FileNotFoundError:
+        return _by(name) if name else ""
+    except (FileNotFoundError, ValueError) as error:
+        log.error("a record of a decision cannot be read: %s: %s", name, error)
         return ""
+
+
+@lru_cache(maxsize=100)
+def _by(name: str) -> str:
+    return read(name).by

@@ -68,17 +68,25 @@ class Table:
 
         With `lock` nobody else changes them before we commit; sorted, so that two who lock never wait for each other.
         """
+        names = ", ".join(self._columns[field] for field in fields)
+        order = ", ".join(self._columns[field] for field in where)
+        tail = " FOR NO KEY UPDATE" if lock and connection.vendor == "postgresql" else ""
+        return self._found(cursor, names, where, f"ORDER BY {order}{tail}")
+
+    def latest(self, cursor: CursorWrapper, field: str, of: str, where: Mapping[str, Iterable[Any]]) -> list[Row]:
+        """Each value of `field` in rows with each field of `where` among its values, and the greatest `of` there."""
+        name = self._columns[field]
+        return self._found(cursor, f"{name}, MAX({self._columns[of]})", where, f"GROUP BY {name}")
+
+    def _found(self, cursor: CursorWrapper, what: str, where: Mapping[str, Iterable[Any]], tail: str) -> list[Row]:
         wanted = {field: sorted(set(values)) for field, values in where.items()}
         if not all(wanted.values()):
             return []
         conditions = " AND ".join(
             f"{self._columns[field]} IN ({', '.join(['%s'] * len(values))})" for field, values in wanted.items()
         )
-        order = ", ".join(self._columns[field] for field in wanted)
-        names = ", ".join(self._columns[field] for field in fields)
-        tail = " FOR NO KEY UPDATE" if lock and connection.vendor == "postgresql" else ""
         cursor.execute(
-            f'SELECT {names} FROM "{self.name}" WHERE {conditions} ORDER BY {order}{tail}',
+            f'SELECT {what} FROM "{self.name}" WHERE {conditions} {tail}',
             [value for values in wanted.values() for value in values],
         )
         rows: list[Row] = cursor.fetchall()

@@ -131,9 +131,9 @@ class _Addition:
 
     def _count_deletions(self, field: str, rows: Mapping[str, SeriesRow | StudyRow]) -> None:
         new = [uid for uid, row in rows.items() if row.key is None]
-        for uid, deleted_at in DELETED.select(self.cursor, (field, "deleted_at"), {field: new, "was_current": [True]}):
+        for uid, last in DELETED.latest(self.cursor, field, "deleted_at", {field: new, "was_current": [True]}):
             row = rows[uid]
-            row.changed_at = max(filter(None, (row.changed_at, moment_of(deleted_at))))
+            row.changed_at = max(filter(None, (row.changed_at, moment_of(last))))
 
     def save(self) -> None:
         self.rows.save_patients()

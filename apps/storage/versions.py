@@ -137,7 +137,7 @@ class _Instance:
         """Of the peer it came from. Where its file is gone, an index made by an older version may not know."""
         if reading := self.readings.get(row.name):
             return reading.received.provenance.policy
-        return row.duplicate_policy if isinstance(row, QuarantinedInstance) else DuplicatePolicy.KEEP_FIRST
+        return getattr(row, "duplicate_policy", None) or DuplicatePolicy.KEEP_FIRST
 
     def settle(self, arrived: Sequence[Reading]) -> Settled:
         """Rows as they must be with these files, or, if there are none, with one that was current gone."""
@@ -215,13 +215,18 @@ class _Instance:
         if row is None:
             log.warning("another version of an instance is quarantined: %s, file %s", self.uid, version.name)
             row = self._quarantined(version)
+        row.duplicate_policy = self._policy(row)
         if replaced_by and replaced_by.forced == "decision":
-            row.state, row.resolved_at = QuarantineState.REPLACED, moment(replaced_by.at)
-            row.resolved_by = records.who_decided(replaced_by.at)[:150]
+            self._note_decision(row, replaced_by.at)
         elif row.state == QuarantineState.REPLACED:
             row.state, row.resolved_at, row.resolved_by = QuarantineState.OPEN, None, ""
         row.reason = reason
         row.save()
+
+    def _note_decision(self, row: QuarantinedInstance, at: int) -> None:
+        if (row.state, row.resolved_at) != (QuarantineState.REPLACED, moment(at)):
+            row.state, row.resolved_at = QuarantineState.REPLACED, moment(at)
+            row.resolved_by = records.who_decided(at)[:150]
 
     def _quarantined(self, version: Version) -> QuarantinedInstance:
         if self.current and version.name == self.current.name:
