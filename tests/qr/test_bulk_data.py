@@ -1,5 +1,7 @@
 """Values of instances: found by their way down, and nothing is left open."""
 
+import gc
+
 import pydicom
 import pytest
 import requests
@@ -31,6 +33,7 @@ def test_what_is_no_way_names_no_value(text: str) -> None:
 def test_an_answer_that_nobody_reads_to_its_end_is_closed(
     client: Client, folders: None, monkeypatch: pytest.MonkeyPatch, accept: str
 ) -> None:
+    gc.collect()  # what other tests have left unread
     closed: list[BulkValue] = []
     monkeypatch.setattr(BulkValue, "close", lambda value: closed.append(value))
     made.receive(pixels=bytes(1 << 20))
