@@ -215,7 +215,8 @@ class _Instance:
         if row is None:
             log.warning("another version of an instance is quarantined: %s, file %s", self.uid, version.name)
             row = self._quarantined(version)
-        row.duplicate_policy = self._policy(row)
+        if reading := self.readings.get(version.name):  # else what is known stays, or stays unknown
+            row.duplicate_policy = reading.received.provenance.policy
         if replaced_by and replaced_by.forced == "decision":
             self._note_decision(row, replaced_by.at)
         elif row.state == QuarantineState.REPLACED:
@@ -234,7 +235,6 @@ class _Instance:
                 **stored_file(self.current),
                 sop_instance_uid=self.uid,
                 sop_class_uid=self.current.sop_class_uid,
-                duplicate_policy=self._policy(self.current),
                 **self._own_uids(self.current),
             )
         return beside(self.readings[version.name])
