@@ -18,6 +18,29 @@ document.addEventListener("keydown", (event) => {
   field.select();
 });
 
+// A part that is being pressed is not drawn anew before it is let go: the click would go to what is there no longer.
+let pressed = null;
+const held = new Map();
+
+document.addEventListener("pointerdown", (event) => (pressed = event.target), { capture: true });
+for (const end of ["pointerup", "pointercancel"])
+  document.addEventListener(
+    end,
+    () =>
+      setTimeout(() => {
+        pressed = null;
+        for (const [asked, event] of held) if (asked.isConnected) htmx.trigger(asked, event);
+        held.clear();
+      }),
+    { capture: true },
+  );
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { shouldSwap, target, requestConfig } = event.detail;
+  if (!shouldSwap || !pressed || !target.contains(pressed)) return;
+  event.detail.shouldSwap = false;
+  held.set(requestConfig.elt, requestConfig.triggeringEvent.type);
+});
+
 // The navigation of narrow windows.
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-toggles]");

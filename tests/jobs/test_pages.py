@@ -92,6 +92,26 @@ def test_a_job_is_found_paused_let_go_on_cancelled_and_tried_again(page: Page, n
     expect(page.locator("#job")).to_contain_text("Waiting")
 
 
+def test_a_row_that_is_drawn_anew_while_its_button_is_pressed_takes_the_click(page: Page, node: Node) -> None:
+    """Who leaves a filter for a button asks for the rows again by that."""
+    key = node.shell(WAITS.replace("Main task", "Pressed"))
+    page.goto("/jobs/")
+    page.fill("#filter-peer", "Pressed")
+    found = page.locator("#jobs tbody tr")
+    expect(found).to_have_count(1)
+    page.focus("#filter-peer")
+    page.keyboard.type("x")
+    page.keyboard.press("Backspace")
+    page.hover(f"#pause-{key}")
+    with page.expect_response(lambda answer: "peer=Pressed" in answer.url) as drawn:
+        page.mouse.down()
+        page.evaluate("document.activeElement.blur(); htmx.trigger('#filters', 'change')")
+    drawn.value.finished()
+    page.wait_for_timeout(300)
+    page.mouse.up()
+    expect(found).to_contain_text("Paused")
+
+
 def test_a_job_that_waits_for_its_next_attempt_is_tried_at_once(page: Page, node: Node) -> None:
     key = node.shell(WAITS.replace("Main task", "Another"))
     node.sql("UPDATE jobs_job SET attempts = 3, due_at = %s WHERE id = %s", ["2099-01-01 00:00:00+00:00", int(key)])

@@ -174,31 +174,35 @@ def test_bodies_that_arrive_slowly_leave_threads_for_others(node: Node, sockets:
         headers={"Content-Type": "application/dicom"},
     )
 
+    body = HEAD + made.data_set(sop="1.2.3.413.2", pixels=bytes(8 << 20))
     enough = threading.Event()
 
-    def come_slowly() -> None:
-        """Each is ended after a second; the next ones come then, so that no line forms in front of the server."""
-        while True:
-            for _ in range(THREADS - 1):
-                with suppress(OSError):  # turned away before it has said all
-                    connected(node, sockets).sendall(head(credentials, b"Content-Length: 100000") + HEAD)
-            if enough.wait(1):
-                return
+    def arrive_slowly() -> None:
+        """Fast enough to be borne with; one that is ended all the same comes again."""
+        while not enough.is_set():
+            with suppress(OSError), connected(node, sockets) as sock:
+                sock.sendall(head(credentials, b"Content-Length: %d" % len(body)))
+                for start in range(0, len(body), 4096):
+                    sock.sendall(body[start : start + 4096])
+                    if enough.wait(0.1):
+                        return
 
     def refused() -> list[requests.Response]:
         return [answer for answer in [late(data=b"x")] if answer.status_code == 503]
 
-    slow = threading.Thread(target=come_slowly)
-    slow.start()
+    slow = [threading.Thread(target=arrive_slowly) for _ in range(THREADS // 2)]
+    for thread in slow:
+        thread.start()
     try:
         (busy,) = wait_for(refused)
         assert int(busy.headers["Retry-After"]) > 0
         assert node.get("/health/live")[0] == 200
     finally:
         enough.set()
-        slow.join()
+        for thread in slow:
+            thread.join()
     data = made.data_set(sop="1.2.3.413.1")
-    wait_for(lambda: late(data=data).status_code == 200)  # once the slow ones have been ended
+    wait_for(lambda: late(data=data).status_code == 200)  # once the slow ones have gone
 
 
 def test_a_worker_whose_master_was_killed_leaves_the_port_and_finishes_what_it_is_at(
