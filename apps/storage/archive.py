@@ -1,6 +1,7 @@
 """The only door to the bytes of the archive, and the decisions about what it holds."""
 
 import fcntl
+import itertools
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.accounts.principal import Principal
@@ -17,7 +18,7 @@ from apps.audit import trail
 from apps.audit.trail import Actor
 from apps.failpoints import failpoint
 from apps.network.database import borrowed
-from apps.storage import decisions, records
+from apps.storage import decisions, records, turns
 from apps.storage.index import contended
 from apps.storage.models import (
     Conflict,
@@ -30,7 +31,6 @@ from apps.storage.models import (
 )
 from apps.storage.rebuild import Files
 from apps.storage.records import Act, Record
-from apps.storage.spool import spool
 from apps.storage.store import store
 from dicom.errors import DicomError, InvalidDataSet
 
@@ -147,23 +147,30 @@ class AlreadyDecided(DicomError):
 
 @dataclass(frozen=True, slots=True)
 class _Decision:
+    """`files`: names of those it is about."""
+
     act: Act
+    files: Collection[str]
     content: Mapping[str, Any]
     object: str
     detail: Mapping[str, Any]
 
 
-def _decide(principal: Principal, decision: Callable[[], _Decision], files: Files | None = None) -> _Decision:
-    """Record, rows and trail together: the record first, and gone again unless the rest comes to its end."""
+def _decide(principal: Principal, decision: Callable[[], _Decision], files: Files, *, alone: bool = True) -> _Decision:
+    """Record, rows and trail together: the record first, and gone again unless the rest comes to its end.
+
+    Others who decide or index wait meanwhile, if it is to be `alone`: what has to be read is in `files` before."""
 
     def attempt() -> _Decision:
         with transaction.atomic():
+            if alone:
+                turns.be_alone()
             made = decision()
-            record = Record(spool().new_name(), made.act, principal.name, made.content)
+            record = Record(turns.name_of_record(made.files), made.act, principal.name, made.content)
             records.write(record)
             try:
                 failpoint("decision.recorded")
-                decisions.perform(record, files or Files())
+                decisions.perform(record, files)
                 failpoint("decision.performed")
                 trail.record(actor=Actor.of(principal), action=made.act.value, object=made.object, detail=made.detail)
             except BaseException:
@@ -242,7 +249,8 @@ def delete(
             raise doomed.missing()
         detail = {"files": len(described), "study_instance_uid": study_instance_uid}
         detail |= {"reason": reason} if reason else {}
-        return _Decision(Act.DELETE, {"files": described}, doomed.name, detail)
+        names = [file["name"] for file in described]
+        return _Decision(Act.DELETE, names, {"files": described}, doomed.name, detail)
 
     return len(_decide(principal, decision, files).content["files"])
 
@@ -268,52 +276,86 @@ def _described(doomed: QuerySet[Instance], study_instance_uid: str) -> list[dict
 
 
 def restore(*, principal: Principal, deletion: str) -> int:
-    """What one deletion (the name of its record) has removed and no purge has; how many files. Raises Unknown."""
+    """What one deletion (the name of its record) has removed and no purge has; how many files. What cannot be read
+    stays deleted. Raises Unknown."""
+    deleted = DeletedInstance.objects.filter(record=deletion, purged_at=None)
+    files = Files()
+    readable = {one.name for one in files.of(deleted.values_list("path", flat=True))}
+    uids = set(deleted.values_list("sop_instance_uid", flat=True))
+    _read_versions(files, uids)
+    _read_studies(files, uids)
 
     def decision() -> _Decision:
-        rows = list(DeletedInstance.objects.select_for_update().filter(record=deletion, purged_at=None))
-        plan = decisions.restoration(row for row in rows if store().exists(row.path))
+        rows = list(deleted.select_for_update())
+        plan = decisions.restoration(row for row in rows if row.name in readable)
         if not any(plan.values()):
             raise Unknown("Nothing left to restore")
-        uid = rows[0].study_instance_uid
-        return _Decision(Act.RESTORE, plan, f"study {uid}", {name: len(files) for name, files in plan.items()})
+        object = f"study {rows[0].study_instance_uid}"
+        counts = {place: len(names) for place, names in plan.items()}
+        return _Decision(Act.RESTORE, list(itertools.chain(*plan.values())), plan, object, counts)
 
-    return sum(map(len, _decide(principal, decision).content.values()))
+    return sum(map(len, _decide(principal, decision, files).content.values()))
 
 
 def accept(*, principal: Principal, name: str) -> None:
     """Make this quarantined file the current version. Raises AlreadyDecided, Gone."""
+    files = Files()
+    uids = _uids_of(name)
+    _read_versions(files, uids)
+    _read_studies(files, uids)
 
     def decision() -> _Decision:
-        row = _quarantined(name, ~Q(state=QuarantineState.DISCARDED))
+        row = _quarantined(name)
         if not store().exists(row.path):
             raise Gone("The file of this version is gone")
-        return _Decision(Act.ACCEPT, {"name": name}, f"instance {row.sop_instance_uid}", {"file": name})
+        return _Decision(Act.ACCEPT, [name], {"name": name}, f"instance {row.sop_instance_uid}", {"file": name})
 
-    _decide(principal, decision)
+    _decide(principal, decision, files)
 
 
 def discard(*, principal: Principal, name: str) -> None:
     """This quarantined file is not wanted; it is purged like a deleted one. Raises AlreadyDecided."""
+    files = Files()
+    _read_versions(files, _uids_of(name))
 
     def decision() -> _Decision:
-        row = _quarantined(name, ~Q(state=QuarantineState.DISCARDED))
+        row = _quarantined(name)
         own = {uid: getattr(row, uid) for uid in decisions.UIDS}
-        policy = row.duplicate_policy or _policy(row)
+        policy = row.duplicate_policy or _policy(row, files)
         file = decisions.described(row, own) | {"reason": row.reason, "duplicate_policy": policy}
-        return _Decision(Act.DISCARD, {"file": file}, f"instance {row.sop_instance_uid}", {"file": name})
+        return _Decision(Act.DISCARD, [name], {"file": file}, f"instance {row.sop_instance_uid}", {"file": name})
 
-    _decide(principal, decision)
+    _decide(principal, decision, files)
 
 
-def _policy(row: QuarantinedInstance) -> str | None:
+def _read_versions(files: Files, uids: Collection[str]) -> None:
+    """What `versions` looks at."""
+    for rows in (Instance.objects.all(), QuarantinedInstance.objects.filter(purged_at=None)):
+        files.of(rows.filter(sop_instance_uid__any_of=uids).values_list("path", flat=True))
+
+
+def _read_studies(files: Files, uids: Collection[str]) -> None:
+    """Those that hold these instances: with another version current they are made anew."""
+    studies = Study.objects.filter(series__instances__sop_instance_uid__any_of=uids)
+    files.of_series(Series.objects.filter(study__in=studies).values_list("pk", flat=True))
+
+
+def _policy(row: QuarantinedInstance, files: Files) -> str | None:
     """As its file says, which an index made by an older version does not know."""
-    found = Files().of([row.path])
+    found = files.of([row.path])
     return found[0].received.provenance.policy if found else None
 
 
-def _quarantined(name: str, condition: Q) -> QuarantinedInstance:
-    row = QuarantinedInstance.objects.select_for_update().filter(condition, name=name).first()
+def _in_quarantine(name: str) -> QuerySet[QuarantinedInstance]:
+    return QuarantinedInstance.objects.filter(name=name).exclude(state=QuarantineState.DISCARDED)
+
+
+def _uids_of(name: str) -> set[str]:
+    return set(_in_quarantine(name).values_list("sop_instance_uid", flat=True))
+
+
+def _quarantined(name: str) -> QuarantinedInstance:
+    row = _in_quarantine(name).select_for_update().first()
     if row is None:
         raise AlreadyDecided("This version is not in quarantine any more")
     return row
@@ -327,7 +369,7 @@ def dismiss(*, principal: Principal, conflict: Conflict) -> None:
         "attribute": conflict.attribute,
         "values": [text for text, _ in conflict.values],
     }
-    _decide(principal, lambda: _Decision(Act.DISMISS, content, f"conflict {conflict.pk}", {}))
+    _decide(principal, lambda: _Decision(Act.DISMISS, (), content, f"conflict {conflict.pk}", {}), Files())
 
 
 def purge(*, principal: Principal, before: timedelta = RESTORABLE, most: int | None = None) -> int:
@@ -344,9 +386,10 @@ def purge(*, principal: Principal, before: timedelta = RESTORABLE, most: int | N
         if not names:
             raise Unknown("Nothing to purge")
         failpoint("purge.removed")
-        return _Decision(Act.PURGE, {"names": names}, "archive", {"files": len(names)})
+        return _Decision(Act.PURGE, names, {"names": names}, "archive", {"files": len(names)})
 
     try:
-        return len(_decide(principal, decision).content["names"])
+        # What it has locked nobody else decides about; removing may take long.
+        return len(_decide(principal, decision, Files(), alone=False).content["names"])
     except Unknown:
         return 0

@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
-from apps.storage import conflicts, records, upsert, versions
+from apps.storage import conflicts, records, turns, upsert, versions
 from apps.storage.conflicts import Subject
 from apps.storage.index import announce, contended
 from apps.storage.models import (
@@ -63,6 +63,7 @@ def apply(record: Record) -> None:
 
 def _apply_once(record: Record) -> None:
     with transaction.atomic():
+        turns.be_alone()
         if not ArchiveRecord.objects.filter(name=record.name).exists():
             perform(record, Files())
 

@@ -18,7 +18,7 @@ from django.db.backends.utils import CursorWrapper
 
 from apps.failpoints import failpoint
 from apps.jobs import outbox
-from apps.storage import placement, upsert, versions
+from apps.storage import placement, turns, upsert, versions
 from apps.storage.entities import Raced
 from apps.storage.models import DamagedFile, QuarantinedInstance
 from apps.storage.reading import Reading, reading
@@ -106,6 +106,7 @@ def _add(readings: Sequence[Reading], files: Files) -> "_Batch":
     """Rows for what is new: patients are locked first, then studies, then series; the instances are new. What else
     there is in the batch is still to be settled, or looked at."""
     with transaction.atomic(), connection.cursor() as cursor:
+        turns.take_part(cursor)
         batch = _sort_out(cursor, readings)
         announce(upsert.add(cursor, batch.fresh, files=files))
         _announce_instances({one.sop_instance_uid for one in batch.fresh})
@@ -125,6 +126,7 @@ def _settled(arrived: Sequence[Reading], lost: Mapping[str, str], files: Files) 
 
 def _settle(arrived: Sequence[Reading], lost: Mapping[str, str], files: Files) -> list[str]:
     with transaction.atomic(), connection.cursor() as cursor:
+        turns.take_part(cursor)
         settled = versions.settle(cursor, arrived, files, lost)
         announce(settled.studies)
         _announce_instances(settled.instances)

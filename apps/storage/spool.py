@@ -107,8 +107,10 @@ class Spool:
     def waiting_at(self, name: str) -> str:
         return f"{self.ready}/{name}"
 
-    def new_name(self, number: int | None = None) -> str:
-        return self._name(time.time_ns(), os.getpid(), next(_numbers) if number is None else number)
+    def new_name(self, number: int | None = None, *, after: int = 0) -> str:
+        """Of now; if that is not `after` that time, of the next moment the database can tell from it."""
+        ns = max(time.time_ns(), after + 1000)
+        return self._name(ns, os.getpid(), next(_numbers) if number is None else number)
 
     def _name(self, ns: int, process: int, number: int) -> str:
         return f"{ns:019d}-{self.node}-{process}-{number}"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import QuerySet
 
 from apps.accounts.principal import system
@@ -26,7 +27,13 @@ from tests.storage.made import provenance, receive
 from tests.storage.test_order import arrivals
 
 ADMIN = system("admin")
-NOTHING_TO_DO = (archive.Unknown, archive.DeletedAlready, archive.Gone, archive.AlreadyDecided)
+NOTHING_TO_DO = (
+    archive.Unknown,
+    archive.DeletedAlready,
+    archive.Gone,
+    archive.AlreadyDecided,
+    ObjectDoesNotExist,  # somebody else has removed it meanwhile
+)
 
 _Row = TypeVar("_Row")
 
@@ -38,15 +45,29 @@ class History:
         self.told: list[str] = []  # for a report of a failure
 
     def unfold(self) -> None:
-        acts = (self.delete, self.delete_instance, self.restore, self.accept, self.discard, self.dismiss, self.purge)
         for _ in range(self.rng.choice((10, 25, 40))):
-            act: Callable[[], None] = self.rng.choice((self.store, self.store, self.store, *acts))
-            try:
-                act()
-            except NOTHING_TO_DO as error:
-                self.told.append(f"{act.__name__}: {error}")
+            self._do(self.rng.choice((self.store, self.store, self.store, *self._decisions())))
             assert list(inconsistencies()) == [], self.told
         self._index(len(self.waiting))
+
+    def receive(self, times: int) -> None:
+        """Its part of a history of which others unfold the rest meanwhile."""
+        for _ in range(times):
+            self.store()
+        self._index(len(self.waiting))
+
+    def decide(self, times: int) -> None:
+        for _ in range(times):
+            self._do(self.rng.choice(self._decisions()))
+
+    def _decisions(self) -> tuple[Callable[[], None], ...]:
+        return self.delete, self.delete_instance, self.restore, self.accept, self.discard, self.dismiss, self.purge
+
+    def _do(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except NOTHING_TO_DO as error:
+            self.told.append(f"{act.__name__}: {error}")
 
     def store(self) -> None:
         for one in arrivals(self.rng, self.rng.choice((1, 2, 5))):

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import random
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from apps.storage.models import (
     Series,
     Study,
 )
+from apps.storage.placement import path_of
 from apps.storage.spool import Spool, spool
 from apps.storage.store import store
 from tests.storage.made import index, provenance, receive
@@ -128,6 +130,45 @@ def test_what_came_again_meanwhile_stays_and_the_restored_version_is_quarantined
     assert Instance.objects.get().series.series_description == "new"
     assert QuarantinedInstance.objects.count() == 1
     assert reindexed_difference() == []
+
+
+def test_what_cannot_be_read_stays_deleted_and_the_rest_is_restored() -> None:
+    receive(sop="1.2.3.1.1.1")
+    receive(sop="1.2.3.1.1.2", number="2")
+    index()
+    deletion = delete_study()
+    damaged = DeletedInstance.objects.get(sop_instance_uid="1.2.3.1.1.2")
+    path = path_of(damaged.path)
+    whole = path.read_bytes()
+    path.write_bytes(bytes(len(whole)))
+    assert archive.restore(principal=ADMIN, deletion=deletion) == 1
+    assert Instance.objects.get().sop_instance_uid == "1.2.3.1.1.1"
+    assert DeletedInstance.objects.get() == damaged
+    with pytest.raises(Unknown):
+        archive.restore(principal=ADMIN, deletion=deletion)
+    path.write_bytes(whole)  # from a backup
+    assert archive.restore(principal=ADMIN, deletion=deletion) == 1
+    assert Instance.objects.count() == 2
+    assert reindexed_difference() == []
+
+
+def test_decisions_of_a_node_whose_clock_is_behind_come_after_what_they_are_about(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    receive(series_description="first")
+    receive(series_description="second")
+    index()
+    (other,) = QuarantinedInstance.objects.all()
+    behind = time.time_ns() - 60_000_000_000
+    monkeypatch.setattr("apps.storage.spool.time.time_ns", lambda: behind)
+    archive.accept(principal=ADMIN, name=other.name)
+    deletion = delete_study()
+    archive.restore(principal=ADMIN, deletion=deletion)
+    applied = ArchiveRecord.objects.order_by("name").values_list("name", flat=True)
+    assert [records.read(name).act for name in applied] == ["accept", "delete", "restore"]
+    assert other.name < applied[0]
+    assert reindexed_difference() == []
+    assert Instance.objects.get().name == other.name
 
 
 def test_a_study_nobody_has_cannot_be_deleted() -> None:
@@ -337,7 +378,7 @@ def _somebody_decides(rng: random.Random) -> None:
 def test_reindex_knows_all_decisions(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(seed)
     names = (f"{1_700_000_000_000_000_000 + n * 1_000_000_000:019d}-main-1-{n}" for n in itertools.count())
-    monkeypatch.setattr(Spool, "new_name", lambda *_: next(names))
+    monkeypatch.setattr(Spool, "new_name", lambda *_, **__: next(names))
     for one in arrivals(rng, 16):
         source = provenance(policy=one.policy, issuer="D")
         index_batch([receive(transfer_syntax_uid=one.syntax, source=source, **one.values)], spool())
