@@ -155,17 +155,17 @@ class SeriesAdmin(ReadOnlyAdmin):
 
 
 class DecidingAdmin(ButtonAdmin):
-    """Buttons that end in a verb of the archive; what it refuses is said."""
+    """Buttons that end in a verb of the archive; what it refuses is said. `done` may name what it gives."""
 
     def decide(self, request: HttpRequest, done: str, verb: Any, **arguments: Any) -> HttpResponse:
         if not request.user.has_perm(f"storage.change_{self.opts.model_name}"):
             raise PermissionDenied
         try:
-            verb(principal=asking(request), **arguments)
+            result = verb(principal=asking(request), **arguments)
         except DicomError as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
-            self.message_user(request, done, messages.SUCCESS)
+            self.message_user(request, done.format(result), messages.SUCCESS)
         return self.back()
 
 
@@ -325,6 +325,10 @@ class DeletedInstanceAdmin(DecidingAdmin):
         return "removed for good" if row.purged_at else self.button("restore", "Restore the whole deletion", row)
 
     def press_restore(self, request: HttpRequest, row: DeletedInstance) -> HttpResponse:
-        return self.decide(request, "What this deletion removed is back.", archive.restore, deletion=row.record)
+        answer = self.decide(request, "Files that are back: {}.", archive.restore, deletion=row.record)
+        if left := DeletedInstance.objects.filter(record=row.record, purged_at=None).count():
+            why = "what has come again is not needed, or the file cannot be read"
+            self.message_user(request, f"Files that stay deleted: {left} ({why}).", messages.WARNING)
+        return answer
 
     buttons = {"restore": press_restore}

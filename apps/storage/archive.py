@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -26,10 +26,9 @@ from apps.storage.models import (
     Instance,
     QuarantinedInstance,
     QuarantineState,
-    Series,
     Study,
 )
-from apps.storage.rebuild import Files
+from apps.storage.rebuild import Files, with_files
 from apps.storage.records import Act, Record
 from apps.storage.store import store
 from dicom.errors import DicomError, InvalidDataSet
@@ -145,6 +144,12 @@ class AlreadyDecided(DicomError):
     """Somebody else was first."""
 
 
+class Busy(DicomError):
+    """Others did not let it have its turn."""
+
+    http_status = 503
+
+
 @dataclass(frozen=True, slots=True)
 class _Decision:
     """`files`: names of those it is about."""
@@ -156,16 +161,15 @@ class _Decision:
     detail: Mapping[str, Any]
 
 
-def _decide(principal: Principal, decision: Callable[[], _Decision], files: Files, *, alone: bool = True) -> _Decision:
-    """Record, rows and trail together: the record first, and gone again unless the rest comes to its end.
+def _decide(principal: Principal, decision: Callable[[Files], _Decision], *, alone: bool = True) -> _Decision:
+    """Record, rows and trail together: the record first, and gone again unless the rest comes to its end. Others who
+    decide or index wait meanwhile, if it is to be `alone`. Raises Busy, and what `decision` raises."""
 
-    Others who decide or index wait meanwhile, if it is to be `alone`: what has to be read is in `files` before."""
-
-    def attempt() -> _Decision:
+    def attempt(files: Files) -> _Decision:
         with transaction.atomic():
             if alone:
                 turns.be_alone()
-            made = decision()
+            made = decision(files)
             record = Record(turns.name_of_record(made.files), made.act, principal.name, made.content)
             records.write(record)
             try:
@@ -178,7 +182,12 @@ def _decide(principal: Principal, decision: Callable[[], _Decision], files: File
                 raise
         return made
 
-    return contended(attempt)
+    try:
+        return with_files(lambda files: contended(lambda: attempt(files)))
+    except OperationalError as error:
+        if turns.is_busy(error):
+            raise Busy("The archive is busy with what this is about: try again in a minute") from error
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,11 +247,8 @@ def delete(
     study = Study.objects.visible_to(principal).filter(study_instance_uid=study_instance_uid).first()
     if study is None:
         raise doomed.missing()
-    files = Files()
-    if series_instance_uid or sop_instance_uids:  # what stays is read again: before anything is locked
-        files.of_series(Series.objects.filter(study=study).values_list("pk", flat=True))
 
-    def decision() -> _Decision:
+    def decision(files: Files) -> _Decision:
         doomed.lock()
         described = _described(doomed.rows().select_related("series"), study_instance_uid)
         if not described:
@@ -252,7 +258,7 @@ def delete(
         names = [file["name"] for file in described]
         return _Decision(Act.DELETE, names, {"files": described}, doomed.name, detail)
 
-    return len(_decide(principal, decision, files).content["files"])
+    return len(_decide(principal, decision).content["files"])
 
 
 def _described(doomed: QuerySet[Instance], study_instance_uid: str) -> list[dict[str, Any]]:
@@ -278,66 +284,50 @@ def _described(doomed: QuerySet[Instance], study_instance_uid: str) -> list[dict
 def restore(*, principal: Principal, deletion: str) -> int:
     """What one deletion (the name of its record) has removed and no purge has; how many files. What cannot be read
     stays deleted. Raises Unknown."""
-    deleted = DeletedInstance.objects.filter(record=deletion, purged_at=None)
-    files = Files()
-    readable = {one.name for one in files.of(deleted.values_list("path", flat=True))}
-    uids = set(deleted.values_list("sop_instance_uid", flat=True))
-    _read_versions(files, uids)
-    _read_studies(files, uids)
 
-    def decision() -> _Decision:
-        rows = list(deleted.select_for_update())
+    def decision(files: Files) -> _Decision:
+        rows = list(DeletedInstance.objects.select_for_update().filter(record=deletion, purged_at=None))
+        readable = {one.name for one in files.of(row.path for row in rows)}
         plan = decisions.restoration(row for row in rows if row.name in readable)
         if not any(plan.values()):
             raise Unknown("Nothing left to restore")
-        object = f"study {rows[0].study_instance_uid}"
+        names = [*itertools.chain(*plan.values()), *_names_of({row.sop_instance_uid for row in rows})]
         counts = {place: len(names) for place, names in plan.items()}
-        return _Decision(Act.RESTORE, list(itertools.chain(*plan.values())), plan, object, counts)
+        return _Decision(Act.RESTORE, names, plan, f"study {rows[0].study_instance_uid}", counts)
 
-    return sum(map(len, _decide(principal, decision, files).content.values()))
+    return sum(map(len, _decide(principal, decision).content.values()))
 
 
 def accept(*, principal: Principal, name: str) -> None:
     """Make this quarantined file the current version. Raises AlreadyDecided, Gone."""
-    files = Files()
-    uids = _uids_of(name)
-    _read_versions(files, uids)
-    _read_studies(files, uids)
 
-    def decision() -> _Decision:
+    def decision(files: Files) -> _Decision:
         row = _quarantined(name)
-        if not store().exists(row.path):
-            raise Gone("The file of this version is gone")
-        return _Decision(Act.ACCEPT, [name], {"name": name}, f"instance {row.sop_instance_uid}", {"file": name})
+        if not files.of([row.path]):
+            raise Gone("The file of this version is gone, or cannot be read")
+        uid = row.sop_instance_uid
+        return _Decision(Act.ACCEPT, _names_of({uid}), {"name": name}, f"instance {uid}", {"file": name})
 
-    _decide(principal, decision, files)
+    _decide(principal, decision)
 
 
 def discard(*, principal: Principal, name: str) -> None:
     """This quarantined file is not wanted; it is purged like a deleted one. Raises AlreadyDecided."""
-    files = Files()
-    _read_versions(files, _uids_of(name))
 
-    def decision() -> _Decision:
+    def decision(files: Files) -> _Decision:
         row = _quarantined(name)
         own = {uid: getattr(row, uid) for uid in decisions.UIDS}
         policy = row.duplicate_policy or _policy(row, files)
         file = decisions.described(row, own) | {"reason": row.reason, "duplicate_policy": policy}
         return _Decision(Act.DISCARD, [name], {"file": file}, f"instance {row.sop_instance_uid}", {"file": name})
 
-    _decide(principal, decision, files)
+    _decide(principal, decision)
 
 
-def _read_versions(files: Files, uids: Collection[str]) -> None:
-    """What `versions` looks at."""
-    for rows in (Instance.objects.all(), QuarantinedInstance.objects.filter(purged_at=None)):
-        files.of(rows.filter(sop_instance_uid__any_of=uids).values_list("path", flat=True))
-
-
-def _read_studies(files: Files, uids: Collection[str]) -> None:
-    """Those that hold these instances: with another version current they are made anew."""
-    studies = Study.objects.filter(series__instances__sop_instance_uid__any_of=uids)
-    files.of_series(Series.objects.filter(study__in=studies).values_list("pk", flat=True))
+def _names_of(uids: Collection[str]) -> list[str]:
+    """Of all versions of these instances."""
+    held = (model._default_manager.filter(sop_instance_uid__any_of=uids) for model in (Instance, QuarantinedInstance))
+    return [name for rows in held for name in rows.values_list("name", flat=True)]
 
 
 def _policy(row: QuarantinedInstance, files: Files) -> str | None:
@@ -346,16 +336,9 @@ def _policy(row: QuarantinedInstance, files: Files) -> str | None:
     return found[0].received.provenance.policy if found else None
 
 
-def _in_quarantine(name: str) -> QuerySet[QuarantinedInstance]:
-    return QuarantinedInstance.objects.filter(name=name).exclude(state=QuarantineState.DISCARDED)
-
-
-def _uids_of(name: str) -> set[str]:
-    return set(_in_quarantine(name).values_list("sop_instance_uid", flat=True))
-
-
 def _quarantined(name: str) -> QuarantinedInstance:
-    row = _in_quarantine(name).select_for_update().first()
+    kept = QuarantinedInstance.objects.exclude(state=QuarantineState.DISCARDED)
+    row = kept.select_for_update().filter(name=name).first()
     if row is None:
         raise AlreadyDecided("This version is not in quarantine any more")
     return row
@@ -369,7 +352,8 @@ def dismiss(*, principal: Principal, conflict: Conflict) -> None:
         "attribute": conflict.attribute,
         "values": [text for text, _ in conflict.values],
     }
-    _decide(principal, lambda: _Decision(Act.DISMISS, (), content, f"conflict {conflict.pk}", {}), Files())
+    names = [name for _, name in conflict.values]
+    _decide(principal, lambda files: _Decision(Act.DISMISS, names, content, f"conflict {conflict.pk}", {}))
 
 
 def purge(*, principal: Principal, before: timedelta = RESTORABLE, most: int | None = None) -> int:
@@ -380,8 +364,9 @@ def purge(*, principal: Principal, before: timedelta = RESTORABLE, most: int | N
         purged_at=None, state=QuarantineState.DISCARDED, resolved_at__lt=limit
     )
 
-    def decision() -> _Decision:
-        doomed = [*deleted.select_for_update()[:most], *discarded.select_for_update()[:most]][:most]
+    def decision(files: Files) -> _Decision:
+        free = (rows.select_for_update(skip_locked=True)[:most] for rows in (deleted, discarded))
+        doomed = list(itertools.chain(*free))[:most]
         names = [row.name for row in doomed if store().purge(row.path)]
         if not names:
             raise Unknown("Nothing to purge")
@@ -390,6 +375,6 @@ def purge(*, principal: Principal, before: timedelta = RESTORABLE, most: int | N
 
     try:
         # What it has locked nobody else decides about; removing may take long.
-        return len(_decide(principal, decision, Files(), alone=False).content["names"])
+        return len(_decide(principal, decision, alone=False).content["names"])
     except Unknown:
         return 0

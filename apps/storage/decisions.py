@@ -22,7 +22,7 @@ from apps.storage.models import (
     StoredFile,
 )
 from apps.storage.reading import Reading
-from apps.storage.rebuild import Files, rebuild
+from apps.storage.rebuild import Files, rebuild, with_files
 from apps.storage.records import Act, Record
 from apps.storage.spool import moment, received_ns
 
@@ -43,29 +43,35 @@ def _columns(file: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def catch_up() -> int:
-    """Apply the records a crash has kept from the index."""
+    """Apply the records a crash has kept from the index; how many."""
     applied = set(ArchiveRecord.objects.values_list("name", flat=True))
-    missing = [name for name in records.names() if name not in applied]
-    for name in missing:
-        log.warning("a decision that was not in the index is applied: %s", name)
-        apply(records.read(name))
-    return len(missing)
+    late = [name for name in records.names() if name not in applied and apply(name)]
+    for name in late:
+        log.warning("a decision that was not in the index has been applied: %s", name)
+    return len(late)
 
 
-def apply(record: Record) -> None:
-    """Once: a record that has been applied is left alone."""
+def apply(name: str) -> bool:
+    """Once: a record that has been applied is left alone, and one whose decision has failed meanwhile is none."""
     try:
-        contended(lambda: _apply_once(record))
+        return with_files(lambda files: contended(lambda: _apply_once(name, files)))
     except IntegrityError:
-        if not ArchiveRecord.objects.filter(name=record.name).exists():
+        if not ArchiveRecord.objects.filter(name=name).exists():
             raise
+        return False
 
 
-def _apply_once(record: Record) -> None:
+def _apply_once(name: str, files: Files) -> bool:
     with transaction.atomic():
-        turns.be_alone()
-        if not ArchiveRecord.objects.filter(name=record.name).exists():
-            perform(record, Files())
+        turns.be_alone()  # with its decision, if that is still being made
+        if ArchiveRecord.objects.filter(name=name).exists():
+            return False
+        try:
+            record = records.read(name)
+        except FileNotFoundError:
+            return False
+        perform(record, files)
+    return True
 
 
 def perform(record: Record, files: Files) -> None:

@@ -47,7 +47,7 @@ STUDY_CHANGED = "study_changed"
 INSTANCE_STORED = "instance_stored"  # of each batch: its instances
 _QUARANTINED = Table(QuarantinedInstance)
 _ATTEMPTS = 8
-_CONTENTION = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
+_CONTENTION = ("40001", "40P01", "55P03")  # PostgreSQL: serialization failure, deadlock, lock not available
 
 _WHILE = timedelta(seconds=5)
 _MOST_TOLD = 10_000

@@ -5,8 +5,9 @@ the rows concerned are computed from nothing, as if their instances came one aft
 """
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from django.db import models
 from django.db.backends.utils import CursorWrapper
@@ -25,19 +26,35 @@ from apps.storage.store import Away, store
 log = logging.getLogger(__name__)
 
 _STUDY_KINDS = (ConflictKind.STUDY, ConflictKind.STUDY_OF_TWO_PATIENTS)
+_ROUNDS = 10
 _SERIES_KINDS = (ConflictKind.SERIES, ConflictKind.SERIES_OF_TWO_STUDIES)
 
 
+_Result = TypeVar("_Result")
+
+
+class NotRead(Exception):
+    """Files that somebody wants who holds others up meanwhile."""
+
+    def __init__(self, places: Sequence[str]) -> None:
+        super().__init__(f"{len(places)} files")
+        self.places = places
+
+
 class Files:
-    """Readings of archived files, each read once. Fill it before a transaction, so that the transaction is short."""
+    """Readings of archived files, each read once."""
 
     def __init__(self) -> None:
         self._known: dict[str, Reading | None] = {}
+        self.only_known = False  # what has not been read is NotRead
 
     def of(self, places: Iterable[str]) -> list[Reading]:
-        """In order of reception. A file that cannot be read says nothing. Raises Away."""
+        """In order of reception. A file that cannot be read says nothing. Raises Away, NotRead."""
         places = list(places)
-        self._read([place for place in places if place not in self._known])
+        if unknown := [place for place in places if place not in self._known]:
+            if self.only_known:
+                raise NotRead(unknown)
+            self._read(unknown)
         return sorted(filter(None, map(self._known.get, places)), key=lambda one: one.name)
 
     def of_series(self, keys: Collection[int]) -> list[Reading]:
@@ -52,6 +69,20 @@ class Files:
             else:
                 log.error("an archived file cannot be read: %s: %s", place, found)
                 self._known[place] = None
+
+
+def with_files(work: Callable[[Files], _Result]) -> _Result:
+    """`work`, a transaction that others wait for: rolled back when it comes to a file that has not been read, and done
+    again when that has been."""
+    files = Files()
+    for _ in range(_ROUNDS):
+        files.only_known = True
+        try:
+            return work(files)
+        except NotRead as lacking:
+            files.only_known = False
+            files.of(lacking.places)
+    return work(files)  # more comes all the time
 
 
 def rebuild(cursor: CursorWrapper, series: Collection[str], studies: Collection[str] = (), *, files: Files) -> Rows:

@@ -74,14 +74,19 @@ def who_decided(at: int) -> str:
     """Empty if nothing that was decided then is in the index, or its record is lost or damaged."""
     begin = f"{at:019d}"
     names = ArchiveRecord.objects.filter(name__gte=f"{begin}-", name__lt=f"{begin}.")  # as a prefix, by the index
-    name = names.values_list("name", flat=True).first()
+    return next(filter(None, map(_by, names.values_list("name", flat=True))), "")
+
+
+def _by(name: str) -> str:
     try:
-        return _by(name) if name else ""
+        return _decider(name)
     except (FileNotFoundError, ValueError) as error:
         log.error("a record of a decision cannot be read: %s: %s", name, error)
         return ""
 
 
 @lru_cache(maxsize=100)
-def _by(name: str) -> str:
-    return read(name).by
+def _decider(name: str) -> str:
+    """Empty for a purge: it decides about no version."""
+    record = read(name)
+    return "" if record.act == Act.PURGE else record.by

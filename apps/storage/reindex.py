@@ -115,8 +115,7 @@ def reindex(progress: Callable[[int], None]) -> Report:
 
 
 def _decide(name: str, report: Report) -> None:
-    decisions.apply(records.read(name))
-    report.decisions += 1
+    report.decisions += decisions.apply(name)
 
 
 def _index(places: Sequence[str], report: Report) -> None:

@@ -22,23 +22,22 @@ document.addEventListener("keydown", (event) => {
 let pressed = null;
 const held = new Map();
 
-document.addEventListener("pointerdown", (event) => (pressed = event.target), { capture: true });
-for (const end of ["pointerup", "pointercancel"])
-  document.addEventListener(
-    end,
-    () =>
-      setTimeout(() => {
-        pressed = null;
-        for (const [asked, event] of held) if (asked.isConnected) htmx.trigger(asked, event);
-        held.clear();
-      }),
-    { capture: true },
-  );
+const release = () => {
+  pressed = null;
+  for (const [asked, event] of held) if (asked.isConnected) htmx.trigger(asked, event);
+  held.clear();
+};
+const press = (event) => event.isPrimary && event.button === 0 && (pressed = event.target);
+document.addEventListener("pointerdown", press, { capture: true });
+for (const end of ["pointerup", "pointercancel", "contextmenu", "dragend"])
+  document.addEventListener(end, () => setTimeout(release), { capture: true });
+window.addEventListener("blur", release);
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { shouldSwap, target, requestConfig } = event.detail;
-  if (!shouldSwap || !pressed || !target.contains(pressed)) return;
+  const { verb, elt, triggeringEvent } = requestConfig;
+  if (!shouldSwap || verb !== "get" || !triggeringEvent || !pressed || !target.contains(pressed)) return;
   event.detail.shouldSwap = false;
-  held.set(requestConfig.elt, requestConfig.triggeringEvent.type);
+  held.set(elt, triggeringEvent.type);
 });
 
 // The navigation of narrow windows.

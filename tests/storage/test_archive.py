@@ -5,16 +5,18 @@ import itertools
 import os
 import random
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from apps.accounts.principal import system
 from apps.audit.models import AuditEvent
 from apps.failpoints import FailpointError, arm
-from apps.storage import archive, decisions, records, reindex
-from apps.storage.archive import AlreadyDecided, Gone, Unknown
+from apps.storage import archive, decisions, records, reindex, turns
+from apps.storage.archive import AlreadyDecided, Busy, Gone, Unknown
 from apps.storage.index import index_batch
 from apps.storage.models import (
     ArchiveRecord,
@@ -28,6 +30,7 @@ from apps.storage.models import (
     Study,
 )
 from apps.storage.placement import path_of
+from apps.storage.rebuild import Files
 from apps.storage.spool import Spool, spool
 from apps.storage.store import store
 from tests.storage.made import index, provenance, receive
@@ -169,6 +172,98 @@ def test_decisions_of_a_node_whose_clock_is_behind_come_after_what_they_are_abou
     assert other.name < applied[0]
     assert reindexed_difference() == []
     assert Instance.objects.get().name == other.name
+
+
+def test_a_version_is_made_current_also_where_the_clock_is_behind_the_one_that_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    receive(series_description="first")
+    behind = time.time_ns()
+    receive(series_description="second", source=provenance(policy="make_current"))
+    index()
+    (other,) = QuarantinedInstance.objects.all()
+    monkeypatch.setattr("apps.storage.spool.time.time_ns", lambda: behind)
+    archive.accept(principal=ADMIN, name=other.name)
+    assert Instance.objects.get().name == other.name
+    assert reindexed_difference() == []
+
+
+def test_a_conflict_is_dismissed_after_it_arose_also_where_the_clock_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    receive(name="Doe^John")
+    receive(name="Roe^Jane", sop="1.2.3.1.1.2")
+    index()
+    behind = time.time_ns() - 60_000_000_000
+    monkeypatch.setattr("apps.storage.spool.time.time_ns", lambda: behind)
+    archive.dismiss(principal=ADMIN, conflict=Conflict.objects.get(is_open=True))
+    assert reindexed_difference() == []
+    assert not Conflict.objects.filter(is_open=True).exists()
+
+
+def test_a_version_whose_file_cannot_be_read_is_not_made_current() -> None:
+    receive(series_description="first")
+    receive(series_description="second")
+    index()
+    (other,) = QuarantinedInstance.objects.all()
+    path_of(other.path).write_bytes(b"")
+    with pytest.raises(Gone):
+        archive.accept(principal=ADMIN, name=other.name)
+    assert not ArchiveRecord.objects.exists() and not list(records.names())
+
+
+def test_a_decision_that_has_failed_since_its_record_was_seen_is_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    receive()
+    index()
+    arm("decision.performed:raise")
+    try:
+        with pytest.raises(FailpointError):
+            archive.delete(principal=ADMIN, study_instance_uid="1.2.3")
+    finally:
+        arm("")
+    monkeypatch.setattr(records, "names", lambda: iter([spool().new_name()]))  # as they were a moment ago
+    assert decisions.catch_up() == 0
+    assert Instance.objects.count() == 1 and not ArchiveRecord.objects.exists()
+
+
+@pytest.mark.parametrize("patient_id", ["P1", ""])
+def test_nothing_is_read_while_others_wait_for_a_decision(patient_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values of the patient come from the study that goes: what others say of him is asked then."""
+    for number in range(3):
+        receive(study=f"1.2.{number}", series=f"1.2.{number}.1", sop=f"1.2.{number}.1.1", patient_id=patient_id)
+    receive(study="1.2.0", series="1.2.0.1", sop="1.2.0.1.1", patient_id=patient_id, series_description="other")
+    index()
+    read = Files._read
+
+    def outside_of_transactions(files: Files, places: Sequence[str]) -> None:
+        assert not connection.in_atomic_block
+        read(files, places)
+
+    monkeypatch.setattr(Files, "_read", outside_of_transactions)
+    archive.accept(principal=ADMIN, name=QuarantinedInstance.objects.get().name)
+    deletion = delete_study("1.2.0")
+    assert Patient.objects.get(studies__study_instance_uid="1.2.1")
+    assert archive.restore(principal=ADMIN, deletion=deletion) == 2
+    monkeypatch.undo()
+    assert reindexed_difference() == []
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+def test_a_session_that_never_ends_keeps_decisions_out_and_says_so_but_nobody_who_indexes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    receive()
+    index()
+    monkeypatch.setattr(turns, "_LONGEST", "50ms")
+    other = connection.copy()
+    with contextlib.closing(other), other.cursor() as session:
+        session.execute("BEGIN")
+        turns.take_part(session)
+        with pytest.raises(Busy):
+            archive.delete(principal=ADMIN, study_instance_uid="1.2.3")
+        receive(sop="1.2.3.1.1.2", number="2")
+        index()
+        session.execute("ROLLBACK")
+    assert Instance.objects.count() == 2
+    assert archive.delete(principal=ADMIN, study_instance_uid="1.2.3") == 2
 
 
 def test_a_study_nobody_has_cannot_be_deleted() -> None:

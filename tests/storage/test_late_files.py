@@ -94,7 +94,7 @@ def test_a_record_that_is_lost_or_damaged_keeps_no_image_out_and_blanks_no_name(
 ) -> None:
     first, record = replaced
     assert row(first).resolved_by == "admin"
-    records._by.cache_clear()
+    records._decider.cache_clear()
     damage(Path(settings.ARCHIVE, records._path(record)))
     third = take("third")
     index(third)
