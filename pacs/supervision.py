@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ logger = logging.getLogger("pacs.supervision")
 SUPERVISOR = "PACS_SUPERVISOR"  # process id of who started us and wants us to end with him
 SHORTEST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
+BURST = 0.5  # seconds
 STEADY = 60.0  # who ran this long is not in a loop of crashes
 _PR_SET_PDEATHSIG = 1
 
@@ -36,6 +38,21 @@ def end_with(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it was gone before we asked
         sys.exit(0)
+
+
+class Stops:
+    """How often somebody has asked us to stop; a handler of signals. A burst is asking once: of the death of a process
+    with threads the kernel tells its children once for each of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._last = -math.inf
+
+    def __call__(self, number: int, frame: object) -> None:
+        now = time.monotonic()
+        if now - self._last > BURST:
+            self.count += 1
+            self._last = now
 
 
 def ending(code: int) -> str:

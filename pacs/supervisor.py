@@ -11,7 +11,7 @@ import signal
 import time
 
 from pacs import environment, logs
-from pacs.supervision import Child
+from pacs.supervision import Child, Stops
 
 logger = logging.getLogger("pacs.supervisor")
 
@@ -24,18 +24,18 @@ class Supervisor:
 
     def __init__(self, stages: list[list[Child]]) -> None:
         self.stages = stages
-        self.stops = 0
+        self.stops = Stops()
         self.wake_read, wake_write = os.pipe()
         os.set_blocking(self.wake_read, False)
         os.set_blocking(wake_write, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._stop)
+            signal.signal(number, self.stops)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)  # only to wake up
 
     def run(self) -> None:
         children = [child for stage in self.stages for child in stage]
-        while not self.stops:
+        while not self.stops.count:
             for child in children:
                 child.look()
             now = time.monotonic()
@@ -46,9 +46,6 @@ class Supervisor:
         for stage in self.stages:
             self._stop_stage(stage)
         logger.info("stopped")
-
-    def _stop(self, number: int, frame: object) -> None:
-        self.stops += 1
 
     def _sleep(self, seconds: float) -> None:
         """Until a signal comes, at most `seconds`."""
@@ -61,7 +58,7 @@ class Supervisor:
         for child in stage:
             child.signal(signal.SIGTERM)
         running = stage
-        while running and self.stops < 3 and time.monotonic() < deadline:
+        while running and self.stops.count < 3 and time.monotonic() < deadline:
             self._sleep(0.2)
             for child in running:
                 if not child.is_running():

@@ -21,7 +21,7 @@ from apps.network.snapshot import read_snapshot, snapshot_path
 from pacs.listeners.channel import Channel, Note
 from pacs.listeners.child import Child
 from pacs.listeners.ports import Ports
-from pacs.supervision import ending
+from pacs.supervision import Stops, ending
 
 logger = logging.getLogger("pacs.listeners")
 
@@ -68,7 +68,7 @@ class Parent:
         self.next_number = 1
         self.associations_of_listener: Counter[str] = Counter()
         self.associations_of_peer: Counter[str] = Counter()
-        self.stops = 0
+        self.stops = Stops()
 
     # Life
 
@@ -76,7 +76,7 @@ class Parent:
         self._prepare_signals()
         _raise_file_limit()
         self._look_at_snapshot()
-        while not self.stops:
+        while not self.stops.count:
             self._tick()
             self._wait(TICK)
         self._drain()
@@ -88,11 +88,8 @@ class Parent:
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         self.selector.register(wake_read, selectors.EVENT_READ, lambda: os.read(wake_read, 4096))
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+            signal.signal(number, self.stops)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)  # only to wake up
-
-    def _stop(self, number: int, frame: object) -> None:
-        self.stops += 1
 
     def _wait(self, seconds: float) -> None:
         for key, _ in self.selector.select(seconds):
@@ -113,7 +110,7 @@ class Parent:
         for worker in self.workers.values():
             self._tell(worker, Note("stop"))
         deadline = time.monotonic() + self.drain_seconds + GRACE
-        while self.workers and time.monotonic() < deadline and self.stops < 3:
+        while self.workers and time.monotonic() < deadline and self.stops.count < 3:
             self._wait(0.2)
             self._bury()
         for worker in self.workers.values():
@@ -168,7 +165,7 @@ class Parent:
             for connection in worker.connections.values():
                 self._forget(connection)
             now = time.monotonic()
-            if not self.stops:
+            if not self.stops.count:
                 logger.error(
                     "listener process %d ended (%s) with %d connections, another takes its place",
                     pid,
@@ -182,7 +179,7 @@ class Parent:
             worker.channel.send(note, *descriptors)
         except OSError as error:
             # Gone: it is buried at the next tick. Stuck, its channel full: others take its place meanwhile.
-            if not worker.leaving and not self.stops:
+            if not worker.leaving and not self.stops.count:
                 logger.error("listener process %d does not take %s: %s", worker.pid, note.what, error)
             return False
         return True
