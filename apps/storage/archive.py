@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
-from django.db import OperationalError, transaction
+from django.db import OperationalError
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -19,7 +19,6 @@ from apps.audit.trail import Actor
 from apps.failpoints import failpoint
 from apps.network.database import borrowed
 from apps.storage import decisions, records, turns
-from apps.storage.index import contended
 from apps.storage.models import (
     Conflict,
     DeletedInstance,
@@ -28,7 +27,7 @@ from apps.storage.models import (
     QuarantineState,
     Study,
 )
-from apps.storage.rebuild import Files, with_files
+from apps.storage.rebuild import Files
 from apps.storage.records import Act, Record
 from apps.storage.store import store
 from dicom.errors import DicomError, InvalidDataSet
@@ -162,30 +161,27 @@ class _Decision:
 
 
 def _decide(principal: Principal, decision: Callable[[Files], _Decision], *, alone: bool = True) -> _Decision:
-    """Record, rows and trail together: the record first, and gone again unless the rest comes to its end. Others who
-    decide or index wait meanwhile, if it is to be `alone`. Raises Busy, and what `decision` raises."""
+    """Record, rows and trail together: the record first, and gone again unless the rest comes to its end. Raises Busy,
+    and what `decision` raises."""
 
-    def attempt(files: Files) -> _Decision:
-        with transaction.atomic():
-            if alone:
-                turns.be_alone()
-            made = decision(files)
-            record = Record(turns.name_of_record(made.files), made.act, principal.name, made.content)
-            records.write(record)
-            try:
-                failpoint("decision.recorded")
-                decisions.perform(record, files)
-                failpoint("decision.performed")
-                trail.record(actor=Actor.of(principal), action=made.act.value, object=made.object, detail=made.detail)
-            except BaseException:
-                records.withdraw(record)
-                raise
+    def work(files: Files) -> _Decision:
+        made = decision(files)
+        record = Record(turns.name_of_record(made.files), made.act, principal.name, made.content)
+        records.write(record)
+        try:
+            failpoint("decision.recorded")
+            decisions.perform(record, files)
+            failpoint("decision.performed")
+            trail.record(actor=Actor.of(principal), action=made.act.value, object=made.object, detail=made.detail)
+        except BaseException:
+            records.withdraw(record)
+            raise
         return made
 
     try:
-        return with_files(lambda files: contended(lambda: attempt(files)))
+        return decisions.in_turn(work, alone=alone)
     except OperationalError as error:
-        if turns.is_busy(error):
+        if turns.sqlstate(error) == turns.NOT_AVAILABLE:
             raise Busy("The archive is busy with what this is about: try again in a minute") from error
         raise
 
@@ -203,12 +199,6 @@ class _Doomed:
         if self.sop_instance_uids:
             rows = rows.filter(sop_instance_uid__in=self.sop_instance_uids)
         return rows.order_by("name")
-
-    def lock(self) -> None:
-        """What an indexer is about to put in the place of one of them is waited for, and is one of them then."""
-        before = None
-        while (names := list(self.rows().select_for_update(of=("self",)).values_list("name", flat=True))) != before:
-            before = names
 
     @property
     def name(self) -> str:
@@ -249,7 +239,6 @@ def delete(
         raise doomed.missing()
 
     def decision(files: Files) -> _Decision:
-        doomed.lock()
         described = _described(doomed.rows().select_related("series"), study_instance_uid)
         if not described:
             raise doomed.missing()

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
@@ -27,6 +28,8 @@ from apps.storage.records import Act, Record
 from apps.storage.spool import moment, received_ns
 
 log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
 
 UIDS = ("sop_instance_uid", "sop_class_uid", "study_instance_uid", "series_instance_uid")
 
@@ -54,7 +57,7 @@ def catch_up() -> int:
 def apply(name: str) -> bool:
     """Once: a record that has been applied is left alone, and one whose decision has failed meanwhile is none."""
     try:
-        return with_files(lambda files: contended(lambda: _apply_once(name, files)))
+        return in_turn(partial(_apply_once, name))
     except IntegrityError:
         if not ArchiveRecord.objects.filter(name=name).exists():
             raise
@@ -62,16 +65,27 @@ def apply(name: str) -> bool:
 
 
 def _apply_once(name: str, files: Files) -> bool:
-    with transaction.atomic():
-        turns.be_alone()  # with its decision, if that is still being made
-        if ArchiveRecord.objects.filter(name=name).exists():
-            return False
-        try:
-            record = records.read(name)
-        except FileNotFoundError:
-            return False
-        perform(record, files)
+    if ArchiveRecord.objects.filter(name=name).exists():
+        return False
+    try:
+        record = records.read(name)
+    except FileNotFoundError:
+        return False
+    perform(record, files)
     return True
+
+
+def in_turn(work: Callable[[Files], _Result], *, alone: bool = True) -> _Result:
+    """`work` in a transaction; if it is to be `alone`, others who decide or index wait meanwhile, and it has waited for
+    them. Done again when others were in the way, and when a file had to be read first."""
+
+    def attempt(files: Files) -> _Result:
+        with transaction.atomic():
+            if alone:
+                turns.be_alone()
+            return work(files)
+
+    return with_files(lambda files: contended(partial(attempt, files)))
 
 
 def perform(record: Record, files: Files) -> None:

@@ -47,7 +47,7 @@ STUDY_CHANGED = "study_changed"
 INSTANCE_STORED = "instance_stored"  # of each batch: its instances
 _QUARANTINED = Table(QuarantinedInstance)
 _ATTEMPTS = 8
-_CONTENTION = ("40001", "40P01", "55P03")  # PostgreSQL: serialization failure, deadlock, lock not available
+_CONTENTION = ("40001", "40P01", turns.NOT_AVAILABLE)  # PostgreSQL: serialization failure, deadlock, no lock in time
 
 _WHILE = timedelta(seconds=5)
 _MOST_TOLD = 10_000
@@ -87,7 +87,7 @@ def contended(work: Callable[[], _Result]) -> _Result:
         except (Raced, IntegrityError):
             pass
         except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", None) not in _CONTENTION:
+            if turns.sqlstate(error) not in _CONTENTION:
                 raise
         time.sleep(random.random() * 0.005 * 2**attempt)
     return work()

@@ -26,9 +26,8 @@ from apps.storage.store import Away, store
 log = logging.getLogger(__name__)
 
 _STUDY_KINDS = (ConflictKind.STUDY, ConflictKind.STUDY_OF_TWO_PATIENTS)
-_ROUNDS = 10
 _SERIES_KINDS = (ConflictKind.SERIES, ConflictKind.SERIES_OF_TWO_STUDIES)
-
+_ROUNDS = 10
 
 _Result = TypeVar("_Result")
 

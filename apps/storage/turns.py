@@ -16,9 +16,9 @@ from apps.storage.spool import received_ns, spool
 
 log = logging.getLogger(__name__)
 
+NOT_AVAILABLE: Final = "55P03"  # of PostgreSQL: others were at it for too long
 _KEY: Final = 0x50414353  # of PostgreSQL's advisory locks
 _LONGEST: Final = "1s"  # who indexes comes after who waits to be alone: he tries again later, and lets them go on
-_NOT_AVAILABLE: Final = "55P03"
 _AHEAD: Final = 60_000_000_000  # ns
 
 
@@ -29,16 +29,15 @@ def take_part(cursor: CursorWrapper) -> None:
 
 
 def be_alone() -> None:
-    """Raises OperationalError, as anything after it does that waits too long for a row: see `is_busy`."""
+    """Raises OperationalError, NOT_AVAILABLE, as anything after it does that waits too long for a row."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{_LONGEST}'")
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_KEY])
 
 
-def is_busy(error: OperationalError) -> bool:
-    """Others were at it for too long."""
-    return getattr(error.__cause__, "sqlstate", None) == _NOT_AVAILABLE
+def sqlstate(error: OperationalError) -> str | None:
+    return getattr(error.__cause__, "sqlstate", None)
 
 
 def name_of_record(files: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from apps.storage import reindex
 from apps.storage.models import (
     Conflict,
     DeletedInstance,
@@ -58,3 +59,11 @@ def difference(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
         else:
             lines += [f"{table} - {row}" for row in left] + [f"{table} + {row}" for row in right]
     return lines
+
+
+def reindexed_difference() -> list[str]:
+    """What `reindex` makes other than it was."""
+    before = rows()
+    reindex.clear()
+    assert not reindex.reindex(lambda done: None).failed
+    return difference(before, rows())

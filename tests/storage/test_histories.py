@@ -9,9 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
-from apps.storage import reindex
 from tests.storage.histories import History, inconsistencies
-from tests.storage.rows import difference, rows
+from tests.storage.rows import reindexed_difference
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,18 +21,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("seed", range(histories // 3 if several else histories))
 
 
-def check_reindex(told: list[list[str]]) -> None:
-    before = rows()
-    reindex.clear()
-    report = reindex.reindex(lambda done: None)
-    assert not report.failed
-    assert difference(before, rows()) == [], told
-
-
 def test_reindex_after_a_random_history_gives_the_rows_there_were(seed: int) -> None:
     history = History(seed)
     history.unfold()
-    check_reindex([history.told])
+    assert reindexed_difference() == [], history.told
 
 
 def test_reindex_gives_the_rows_that_several_made_at_once(seed: int) -> None:
@@ -46,7 +37,7 @@ def test_reindex_gives_the_rows_that_several_made_at_once(seed: int) -> None:
             done.result()
     told = [part.told for part in parts]
     assert list(inconsistencies()) == [], told
-    check_reindex(told)
+    assert reindexed_difference() == [], told
 
 
 def _alone(work: Callable[[int], None]) -> None:
