@@ -141,7 +141,7 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
 else:
     _database["OPTIONS"] = {
         # One plan for all values of what apps.network.database.fetched asks; Django writes values into its statements.
-        # To begin parallel workers takes longer than what a page of an answer needs; what reads a whole table is worth it.
+        # To begin parallel workers takes longer than a page of an answer does; it is worth it for a whole table.
         "options": "-c synchronous_commit=on -c plan_cache_mode=force_generic_plan -c parallel_setup_cost=10000",
         "connect_timeout": 5,
         # One pool a process, opened when first used: threads borrow, so that a thread an association does not
